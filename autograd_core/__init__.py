@@ -1,0 +1,189 @@
+"""autograd-core: tape-based reverse-mode differentiation on numpy and numba.
+
+>>> import autograd_core as ag
+>>> x = ag.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> loss = (x**2).sum()
+>>> loss.backward()
+>>> x.grad
+tensor([2., 4., 6.], dtype=float32)
+"""
+
+from typing import Any
+
+from autograd_core import linalg, random
+from autograd_core.check import check_grads
+from autograd_core.checkpoint import checkpoint
+from autograd_core.creation import (
+    arange,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    linspace,
+    meshgrid,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from autograd_core.dtypes import default_dtype, set_default_dtype
+from autograd_core.functions import (
+    abs,
+    acos,
+    add,
+    all,
+    any,
+    argmax,
+    argmin,
+    argsort,
+    asin,
+    astype,
+    atan,
+    atan2,
+    avg_pool,
+    broadcast_to,
+    ceil,
+    clip,
+    concat,
+    conv,
+    conv_transpose,
+    cos,
+    cosh,
+    cumulative_sum,
+    divide,
+    einsum,
+    equal,
+    erf,
+    exp,
+    expand_dims,
+    expm1,
+    flip,
+    floor,
+    floor_divide,
+    greater,
+    greater_equal,
+    isfinite,
+    isinf,
+    isnan,
+    less,
+    less_equal,
+    log,
+    log1p,
+    log_softmax,
+    logaddexp,
+    logsumexp,
+    matmul,
+    matrix_transpose,
+    max,
+    max_pool,
+    maximum,
+    mean,
+    min,
+    minimum,
+    moveaxis,
+    multiply,
+    negative,
+    nonzero,
+    norm,
+    not_equal,
+    outer,
+    pad,
+    permute_dims,
+    power,
+    prod,
+    relu,
+    remainder,
+    repeat,
+    reshape,
+    roll,
+    round,
+    rsqrt,
+    sigmoid,
+    sign,
+    sin,
+    sinh,
+    softmax,
+    softplus,
+    sort,
+    split,
+    sqrt,
+    square,
+    squeeze,
+    stack,
+    std,
+    subtract,
+    sum,
+    take,
+    take_along_axis,
+    tan,
+    tanh,
+    tensordot,
+    tile,
+    tril,
+    triu,
+    unique_values,
+    var,
+    vecdot,
+    where,
+)
+from autograd_core.tape import Primitive, recording
+from autograd_core.tensor import Buffer, Parameter, Tensor
+from autograd_core.threads import get_num_threads, set_num_threads
+from autograd_core.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+
+def no_grad(function: Any = None) -> Any:
+    """Compute without recording: `with ag.no_grad():`, or `@ag.no_grad()` above a function.
+
+    >>> import autograd_core as ag
+    >>> x = ag.tensor([1.0], requires_grad=True)
+    >>> with ag.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+    return recording(False) if function is None else recording(False)(function)
+
+
+def enable_grad(function: Any = None) -> Any:
+    """Record again inside `no_grad`, as a context or a decorator."""
+    return recording(True) if function is None else recording(True)(function)
+
+
+def primitive(function: Any = None, *, name: str | None = None) -> Any:
+    """An operation of your own, from a function on ndarrays (a numba function too).
+
+    Parameters without a default are its array inputs, the others static. Give one derivative rule for each input
+    with `defvjp`: it gets the output's cotangent, then by name what it needs of the inputs, `out` and the static
+    parameters. Written with operations (not with numpy), it can be differentiated to every order.
+
+    >>> import autograd_core as ag
+    >>> @ag.primitive
+    ... def cube(x):
+    ...     return x**3
+    >>> cube.defvjp(lambda g, x: g * 3 * x**2)
+    <primitive cube(x)>
+    >>> ag.grad(ag.grad(cube))(2.0).item()
+    12.0
+    """
+    if function is None:
+        return lambda f: Primitive(f, name)
+    return Primitive(function, name)
+
+
+def draw(t: Any, **options: Any) -> Any:
+    """The picture of how a tensor, or several in a list, were computed: a `Graph` with `.dot`, `.svg()`, `.save(path)`.
+
+    `options` are those of `autograd_core.graph.draw`: collapse, depth, max_nodes, direction, timeout.
+
+    >>> import autograd_core as ag
+    >>> x = ag.tensor(1.0, requires_grad=True)
+    >>> "exp" in ag.draw(x.exp()).dot
+    True
+    """
+    from autograd_core.graph import draw as draw_graph
+
+    return draw_graph(t, **options)

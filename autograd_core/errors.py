@@ -1,0 +1,54 @@
+"""Errors that say which operation, on what, where in the model, and how to mend it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Explained = "__autograd_core_explained__"
+
+
+def describe(value: Any) -> str:
+    """`float32[2,3]` for an array, the value itself for a scalar."""
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    return repr(value) if isinstance(value, int | float) else type(value).__name__
+
+
+def explain(
+    error: Exception, operation: str, names: Sequence[str], values: Sequence[Any], module_path: str
+) -> Exception:
+    """The same kind of error with its context: operation, arguments' dtypes and shapes, module path.
+
+    The context is added once, here: kernels and operations only say what is wrong and how to mend it.
+    """
+    if hasattr(error, Explained):
+        return error
+    text = str(error)
+    if "could not be broadcast" in text:
+        text += ": counted from the last axis, sizes must be equal or 1; reshape or expand_dims one of them"
+    arguments = ", ".join(f"{name} {describe(value)}" for name, value in zip(names, values, strict=False))
+    where = f" · in {module_path}" if module_path else ""
+    message = f"{operation}: {text} · {arguments}{where}"
+    kind = next(
+        (
+            k
+            for k in (
+                IndexError,
+                OverflowError,
+                ZeroDivisionError,
+                TypeError,
+                np.linalg.LinAlgError,
+                ValueError,
+            )
+            if isinstance(error, k)
+        ),
+        None,
+    )
+    if kind is None:
+        error.add_note(message)
+        explained = error
+    else:
+        explained = kind(message)
+    setattr(explained, Explained, True)
+    return explained

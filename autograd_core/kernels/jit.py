@@ -1,0 +1,223 @@
+"""The one `jit` wrapper: how kernels are compiled, and the disk cache that keeps them.
+
+Kernels compile on their first call. The compiled code is kept in a folder of the user's own,
+`$AUTOGRAD_CORE_CACHE`, else `$NUMBA_CACHE_DIR/autograd-core`, else the platform's user cache folder, under a
+sub-folder named by everything that the machine code depends on: all kernel sources, numba, Python, CPU, flags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import platform
+import stat
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding
+import numba
+from numba.core import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.serialize import dumps
+
+# Never fastmath=True: it lets LLVM assume that there is no NaN and no infinity.
+FAST = {"reassoc", "contract", "arcp"}
+
+# prange alone runs in parallel: no array expression is turned into a loop of its own, which also compiles faster.
+PRANGE = dict.fromkeys(
+    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+) | {"prange": True}
+
+_KERNELS = Path(__file__).resolve().parent
+_folder_lock = threading.Lock()
+_folder: list[Path | None] = []  # empty: not yet looked for; [None]: no usable folder
+
+
+def cache_root() -> Path:
+    """The folder that holds the compiled kernels of all versions (it need not exist)."""
+    if own := os.environ.get("AUTOGRAD_CORE_CACHE"):
+        return Path(own)
+    if config.CACHE_DIR:
+        return Path(config.CACHE_DIR) / "autograd-core"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "autograd-core"
+
+
+@lru_cache(maxsize=1)
+def cache_key() -> str:
+    """Hash of all that compiled code depends on; a change to any kernel source gives a new one."""
+    digest = hashlib.sha256()
+    for path in sorted(_KERNELS.glob("**/*.py")):
+        digest.update(str(path.relative_to(_KERNELS)).encode() + b"\0" + path.read_bytes() + b"\0")
+    features = llvmlite.binding.get_host_cpu_features().flatten()
+    facts = (
+        numba.__version__, llvmlite.__version__, sys.version, platform.machine(),
+        llvmlite.binding.get_host_cpu_name(), features, config.CPU_NAME, config.CPU_FEATURES,
+        # numba's own key leaves this one out: a checked and an unchecked kernel would share an entry.
+        config.BOUNDSCHECK, config.OPT, os.environ.get("AUTOGRAD_CORE_VECTOR_BITS"),
+    )  # fmt: skip
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()[:24]
+
+
+def cache_folder() -> Path | None:
+    """The folder of this build's entries, made with mode 0700 on first use; None when there is no usable one."""
+    with _folder_lock:
+        if not _folder:
+            try:
+                _folder.append(_open_folder(cache_root() / cache_key()))
+            except (OSError, RuntimeError) as error:  # RuntimeError: Path.home() without a home
+                _give_up(error)
+        return _folder[0]
+
+
+def _open_folder(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.mkdir(exist_ok=True, mode=0o700)
+    # Entries are pickles, and a pickle runs code: read them only from a folder that nobody else can write.
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise OSError(f"{path} is not a folder")
+    if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
+        raise OSError(f"{path} belongs to or can be written by another user")
+    tempfile.TemporaryFile(dir=path).close()
+    return path
+
+
+def _give_up(error: Exception) -> None:
+    """Go on without a cache, and say so once."""
+    _folder[:] = [None]
+    warnings.warn(
+        f"compiled kernels cannot be kept on disk, so each process compiles them again: {error}. "
+        "Set AUTOGRAD_CORE_CACHE to a folder that you can write to.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+class _Locator(_CacheLocator):
+    """Gives numba's cache machinery a name for the function; where its file lies is cache_folder's business."""
+
+    def __init__(self, py_func: Callable, py_file: str):
+        self._py_file, self._lineno = py_file, py_func.__code__.co_firstlineno
+
+    @classmethod
+    def from_function(cls, py_func: Callable, py_file: str) -> _Locator:
+        return cls(py_func, py_file)
+
+    def ensure_cache_path(self) -> None:
+        pass
+
+    def get_cache_path(self) -> str:
+        return str(cache_root() / cache_key())
+
+    def get_source_stamp(self) -> str:
+        """Kernel files are in cache_key already; a function from elsewhere is stamped with its own file."""
+        path = Path(self._py_file)
+        if path.resolve().parent == _KERNELS:
+            return ""
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none"
+
+    def get_disambiguator(self) -> str:
+        return str(self._lineno)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = (_Locator,)
+
+
+class KernelCache(FunctionCache):
+    """numba's function cache, with one self-checking file per compiled signature.
+
+    numba numbers its data files through an index file that two processes can overwrite for each other, after
+    which an entry holds another signature's code. Here the name is the hash of the key and the content starts
+    with its own checksum, so that there is no index and a torn or truncated file is seen before it is used.
+    """
+
+    _impl_class = _Implementation
+
+    def _entry(self, sig: Any, codegen: Any) -> Path | None:
+        folder = cache_folder() if self._enabled else None
+        if folder is None:
+            return None
+        stamp = self._impl.locator.get_source_stamp()
+        key = hashlib.sha256(repr((stamp, self._index_key(sig, codegen))).encode()).hexdigest()
+        return folder / f"{self._impl.filename_base}.{key[:24]}.nbc"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled function for `sig`, or None: then numba compiles it."""
+        target_context.refresh()
+        path = self._entry(sig, target_context.codegen())
+        if path is None:
+            return None
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        try:
+            if hashlib.sha256(content[32:]).digest() != content[:32]:
+                raise ValueError("truncated or damaged entry")
+            return self._impl.rebuild(target_context, pickle.loads(content[32:]))
+        except Exception:  # whatever is wrong with an entry, compiling again mends it
+            path.unlink(missing_ok=True)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write the entry beside and move it into place, so that a reader never sees half of it."""
+        path = self._entry(sig, data.codegen)
+        if path is None or not self._impl.check_cachable(data):
+            return
+        payload = dumps(self._impl.reduce(data))
+        beside = ""
+        try:
+            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+                beside = file.name
+                file.write(hashlib.sha256(payload).digest() + payload)
+            os.replace(beside, path)
+        except OSError as error:  # a full disk, say
+            if beside:
+                Path(beside).unlink(missing_ok=True)
+            with _folder_lock:
+                _give_up(error)
+
+
+def jit(
+    function: Callable | None = None, *, parallel: bool = False, inner: bool = False, fast: bool = True
+) -> Any:
+    """Compile `function` with numba on its first call, kept on disk.
+
+    parallel: `prange` loops run on numba's threads; call such a kernel inside `threads.region()`.
+    inner:    called by other kernels only, never from Python: saves compiling its Python wrapper.
+    fast:     reassociation and contraction are allowed (never the assumption that there is no NaN or infinity).
+
+    Two threads may make the first call at once: numba compiles under its global lock and looks for the finished
+    signature again inside it, and the cache is read and written inside that lock too.
+    """
+    if function is None:
+        return lambda f: jit(f, parallel=parallel, inner=inner, fast=fast)
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "parallel": PRANGE if parallel else False,
+    }
+    if inner:
+        options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    if fast:
+        options["fastmath"] = FAST
+    dispatcher = numba.njit(**options)(function)
+    if not config.DISABLE_JIT:
+        dispatcher._cache = KernelCache(function)
+    return dispatcher

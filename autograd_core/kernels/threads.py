@@ -1,0 +1,43 @@
+"""numba's threading layer: which one, and the lock that the weakest of them needs.
+
+OpenMP (`omp`) starts a parallel region in about 4 µs and takes concurrent calls from Python threads. `workqueue`
+takes 90 µs and aborts the process on concurrent calls, so there parallel kernels go one at a time.
+
+Waiting threads sleep instead of spinning (OMP_WAIT_POLICY=passive, unless the user chose). On a machine that others use
+too, a spinning thread takes the core from the one it waits for: a training step of examples/mnist.py took 0.07 to
+0.2 s passive, 0.3 to 0.7 s active, with four other programs on two cores.
+
+Fork: GNU OpenMP cannot be used in a child forked after the parent ran a parallel region; numba ends such a child
+with a message. Use multiprocessing's "spawn" or "forkserver" (`multiprocessing.get_context("spawn")`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import AbstractContextManager, nullcontext
+
+import numba
+from numba.core import config
+
+_lock = threading.RLock()
+_none: AbstractContextManager = nullcontext()
+_region: list[AbstractContextManager] = []  # filled when the layer is known
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when libgomp is loaded, at the first parallel kernel
+
+# numba's default order is tbb, omp, workqueue; a layer that the user chose (NUMBA_THREADING_LAYER) stays chosen.
+if config.THREADING_LAYER == "default":
+    config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+
+def region() -> AbstractContextManager:
+    """The context in which to call a parallel kernel: a lock on workqueue, nothing elsewhere."""
+    if not _region:
+        with _lock:
+            # Starting the threads fixes the layer; until then numba.threading_layer() raises.
+            from numba.np.ufunc.parallel import _launch_threads
+
+            _launch_threads()
+            _region.append(_lock if numba.threading_layer() == "workqueue" else _none)
+    return _region[0]

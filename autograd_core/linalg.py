@@ -1,0 +1,17 @@
+"""Linear algebra: `ag.linalg`, after `numpy.linalg`."""
+
+from collections.abc import Callable
+
+from autograd_core.ops import linalg as _l
+from autograd_core.public import public
+from autograd_core.tensor import Tensor
+
+solve = public(_l.solve)
+inv = public(_l.inv)
+det = public(_l.det)
+slogdet: Callable[..., tuple[Tensor, Tensor]] = public(_l.slogdet)  # pyright: ignore[reportAssignmentType]
+cholesky = public(_l.cholesky)
+qr: Callable[..., tuple[Tensor, Tensor]] = public(_l.qr)  # pyright: ignore[reportAssignmentType]
+svd: Callable[..., tuple[Tensor, Tensor, Tensor]] = public(_l.svd)  # pyright: ignore[reportAssignmentType]
+eigh: Callable[..., tuple[Tensor, Tensor]] = public(_l.eigh)  # pyright: ignore[reportAssignmentType]
+norm = public(_l.norm)

@@ -1,0 +1,179 @@
+"""Convolution and its two companions: the forward product, the input's cotangent, the weight's cotangent.
+
+Each is linear in both of its arguments, and the derivatives of each are the other two: the family is closed, so
+convolution can be differentiated to every order. Transposed convolution is the input's cotangent, used forward.
+"""
+
+# pyright: reportGeneralTypeIssues=false
+# A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd_core.dtypes import Array, Shape
+from autograd_core.ops.define import operation
+
+Size = int | Sequence[int]
+
+# Numba takes 0.3 s to import: the kernels are imported when they are first called.
+
+
+def tuple_of(name: str, value: Size, ndim: int) -> Shape:
+    """One integer for each spatial dimension."""
+    sizes = (value,) * ndim if isinstance(value, int | np.integer) else tuple(value)
+    if len(sizes) != ndim or not all(isinstance(s, int | np.integer) for s in sizes):
+        raise ValueError(
+            f"{name} is {value!r}: give one integer, or one for each of the {ndim} spatial dimensions"
+        )
+    return tuple(int(s) for s in sizes)
+
+
+@operation(
+    lambda g, w, shapes, stride, padding, dilation, groups: conv_input_grad(
+        g, w, spatial=shapes[0][2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    lambda g, x, shapes, stride, padding, dilation, groups: conv_weight_grad(
+        g, x, kernel=shapes[1][2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+)
+def _conv(
+    x: Array, w: Array, stride: Shape = (), padding: Shape = (), dilation: Shape = (), groups: int = 1
+) -> Array:
+    from autograd_core.kernels import conv as kernels
+
+    x, w = _same_dtype(x, w)
+    return kernels.conv_forward(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+@operation(
+    lambda g, w, stride, padding, dilation, groups: _conv(
+        g, w, stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    lambda g, y, shapes, stride, padding, dilation, groups: conv_weight_grad(
+        y, g, kernel=shapes[1][2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+)
+def conv_input_grad(
+    y: Array,
+    w: Array,
+    spatial: Shape = (),
+    stride: Shape = (),
+    padding: Shape = (),
+    dilation: Shape = (),
+    groups: int = 1,
+) -> Array:
+    """The cotangent of convolution's input, of spatial shape `spatial`, for the output's cotangent y."""
+    from autograd_core.kernels import conv as kernels
+
+    y, w = _same_dtype(y, w)
+    return kernels.conv_input_grad(
+        y, w, spatial=spatial, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+@operation(
+    lambda g, x, stride, padding, dilation, groups: _conv(
+        x, g, stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    lambda g, y, shapes, stride, padding, dilation, groups: conv_input_grad(
+        y, g, spatial=shapes[1][2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+)
+def conv_weight_grad(
+    y: Array,
+    x: Array,
+    kernel: Shape = (),
+    stride: Shape = (),
+    padding: Shape = (),
+    dilation: Shape = (),
+    groups: int = 1,
+) -> Array:
+    """The cotangent of convolution's weight, of spatial shape `kernel`, for the output's cotangent y."""
+    from autograd_core.kernels import conv as kernels
+
+    y, x = _same_dtype(y, x)
+    return kernels.conv_weight_grad(
+        y, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+def _same_dtype(a: Any, b: Any) -> tuple[Array, Array]:
+    """Both arrays in the dtype NumPy promotes them to; integers become floats."""
+    a, b = np.asarray(a), np.asarray(b)
+    dtype = np.result_type(a, b)
+    if dtype.kind != "f":
+        dtype = np.result_type(dtype, np.float32)
+    return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+
+
+def _spatial(name: str, x: Any, w: Any) -> int:
+    if x.ndim != w.ndim or not 3 <= x.ndim <= 5:
+        raise ValueError(
+            f"{name}: x has {x.ndim} dimensions and w {w.ndim}: both need batch or output channels, channels, and "
+            "1 to 3 spatial dimensions"
+        )
+    return x.ndim - 2
+
+
+def conv(
+    x: Array, w: Array, stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1
+) -> Array:
+    """Convolution (without flipping the kernel, as all of deep learning has it).
+
+    x (N, C, *spatial), w (O, C/groups, *kernel) → (N, O, *out), with 1 to 3 spatial dimensions and
+    out = ⌊(spatial + 2·padding - dilation·(kernel - 1) - 1) / stride⌋ + 1. Sizes are one integer or one for each
+    spatial dimension. Raises ValueError where shapes do not fit.
+
+    >>> import autograd_core as ag
+    >>> ag.conv(ag.ones((1, 1, 3, 3)), ag.ones((1, 1, 2, 2)))
+    tensor([[[[4., 4.],
+              [4., 4.]]]], dtype=float32)
+    """
+    n = _spatial("conv", x, w)
+    return _conv(
+        x,
+        w,
+        stride=tuple_of("stride", stride, n),
+        padding=tuple_of("padding", padding, n),
+        dilation=tuple_of("dilation", dilation, n),
+        groups=int(groups),
+    )
+
+
+def conv_transpose(
+    x: Array,
+    w: Array,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Array:
+    """Transposed convolution: the derivative of `conv` with respect to its input, as an operation of its own.
+
+    x (N, C, *spatial), w (C, O/groups, *kernel) → (N, O, *out), with
+    out = (spatial - 1)·stride - 2·padding + dilation·(kernel - 1) + output_padding + 1.
+
+    >>> import autograd_core as ag
+    >>> ag.conv_transpose(ag.ones((1, 1, 2, 2)), ag.ones((1, 1, 2, 2)), stride=2).shape
+    (1, 1, 4, 4)
+    """
+    n = _spatial("conv_transpose", x, w)
+    strides, paddings = tuple_of("stride", stride, n), tuple_of("padding", padding, n)
+    dilations, extra = tuple_of("dilation", dilation, n), tuple_of("output_padding", output_padding, n)
+    for e, s, d in zip(extra, strides, dilations, strict=True):
+        if not 0 <= e < max(s, d):
+            raise ValueError(
+                f"conv_transpose: output_padding {e} must be at least 0 and less than stride {s} or dilation {d}"
+            )
+    spatial = tuple(
+        (size - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for size, s, p, d, k, e in zip(
+            x.shape[2:], strides, paddings, dilations, w.shape[2:], extra, strict=True
+        )
+    )
+    return conv_input_grad(
+        x, w, spatial=spatial, stride=strides, padding=paddings, dilation=dilations, groups=int(groups)
+    )

@@ -1,0 +1,397 @@
+"""Operations on each element: arithmetic, elementary functions, comparisons, selection."""
+
+# pyright: reportGeneralTypeIssues=false
+# A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
+
+import math
+from typing import Any
+
+import numpy as np
+
+from autograd_core.dtypes import Array, DTypeLike, check_dtype
+from autograd_core.ops.define import constant_pieces, elementwise, zero_rule
+
+# Arithmetic -----------------------------------------------------------------------------------------------
+
+
+@elementwise(lambda g: g, lambda g: g)
+def add(x: Array, y: Array) -> Array:
+    """x + y."""
+    return np.add(x, y)
+
+
+@elementwise(lambda g: g, lambda g: -g)
+def subtract(x: Array, y: Array) -> Array:
+    """x - y."""
+    return np.subtract(x, y)
+
+
+@elementwise(lambda g, y: g * y, lambda g, x: g * x)
+def multiply(x: Array, y: Array) -> Array:
+    """x · y."""
+    return np.multiply(x, y)
+
+
+@elementwise(lambda g, y: g / y, lambda g, y, out: -g * out / y)
+def divide(x: Array, y: Array) -> Array:
+    """x / y."""
+    return np.true_divide(x, y)
+
+
+@constant_pieces(2)
+def floor_divide(x: Array, y: Array) -> Array:
+    """The largest integer not above x / y. Piecewise constant: its derivative is zero."""
+    return np.floor_divide(x, y)
+
+
+@elementwise(lambda g: g, lambda g, x, y: -g * floor_divide(x, y))
+def remainder(x: Array, y: Array) -> Array:
+    """x - y · floor(x / y), with the sign of y, as Python's %."""
+    return np.remainder(x, y)
+
+
+def _power_base_rule(g: Any, x: Any, y: Any) -> Any:
+    if isinstance(y, int | float):
+        return g * (y * x ** (y - 1)) if y else zeros_like(g)
+    return (
+        g * y * x ** where(y == 0, 1, y - 1)
+    )  # at y = 0 the factor y makes it 0, where x⁻¹ might be infinite
+
+
+@elementwise(_power_base_rule, lambda g, x, out: g * out * log(where(x == 0, 1, x)))
+def power(x: Array, y: Array) -> Array:
+    """x to the power y. The exponent's derivative at x = 0 is taken as 0."""
+    return x**y
+
+
+@elementwise(lambda g: -g)
+def negative(x: Array) -> Array:
+    """-x."""
+    return np.negative(x)
+
+
+@elementwise(lambda g, x: 2 * g * x)
+def square(x: Array) -> Array:
+    """x · x."""
+    return np.square(x)
+
+
+@elementwise(lambda g, x: g * sign(x))
+def abs(x: Array) -> Array:
+    """The absolute value; its derivative at 0 is taken as 0."""
+    return np.abs(x)
+
+
+@constant_pieces(1)
+def sign(x: Array) -> Array:
+    """-1, 0 or 1. Piecewise constant: its derivative is zero."""
+    return np.sign(x)
+
+
+# Exponentials, roots and logarithms -----------------------------------------------------------------------
+
+
+@elementwise(lambda g, out: g * out)
+def exp(x: Array) -> Array:
+    """e to the power x."""
+    return np.exp(x)
+
+
+@elementwise(lambda g, out: g * (out + 1))
+def expm1(x: Array) -> Array:
+    """eˣ - 1, accurate near 0."""
+    return np.expm1(x)
+
+
+@elementwise(lambda g, x: g / x)
+def log(x: Array) -> Array:
+    """The natural logarithm."""
+    return np.log(x)
+
+
+@elementwise(lambda g, x: g / (x + 1))
+def log1p(x: Array) -> Array:
+    """log(1 + x), accurate near 0."""
+    return np.log1p(x)
+
+
+@elementwise(lambda g, x, y: g * sigmoid(x - y), lambda g, x, y: g * sigmoid(y - x))
+def logaddexp(x: Array, y: Array) -> Array:
+    """log(eˣ + eʸ), without overflow."""
+    return np.logaddexp(x, y)
+
+
+@elementwise(lambda g, out: g * 0.5 / out)
+def sqrt(x: Array) -> Array:
+    """The square root."""
+    return np.sqrt(x)
+
+
+@elementwise(lambda g, out: g * -0.5 * (out * out * out))
+def rsqrt(x: Array) -> Array:
+    """1 / √x."""
+    return 1 / np.sqrt(x)
+
+
+# Trigonometry ---------------------------------------------------------------------------------------------
+
+
+@elementwise(lambda g, x: g * cos(x))
+def sin(x: Array) -> Array:
+    """The sine of x in radians."""
+    return np.sin(x)
+
+
+@elementwise(lambda g, x: -g * sin(x))
+def cos(x: Array) -> Array:
+    """The cosine of x in radians."""
+    return np.cos(x)
+
+
+@elementwise(lambda g, out: g * (1 + square(out)))
+def tan(x: Array) -> Array:
+    """The tangent of x in radians."""
+    return np.tan(x)
+
+
+@elementwise(lambda g, x: g * rsqrt(1 - square(x)))
+def asin(x: Array) -> Array:
+    """The angle in [-π/2, π/2] whose sine is x."""
+    return np.arcsin(x)
+
+
+@elementwise(lambda g, x: -g * rsqrt(1 - square(x)))
+def acos(x: Array) -> Array:
+    """The angle in [0, π] whose cosine is x."""
+    return np.arccos(x)
+
+
+@elementwise(lambda g, x: g / (1 + square(x)))
+def atan(x: Array) -> Array:
+    """The angle in [-π/2, π/2] whose tangent is x."""
+    return np.arctan(x)
+
+
+@elementwise(
+    lambda g, y, x: g * x / (square(x) + square(y)),
+    lambda g, y, x: -g * y / (square(x) + square(y)),
+)
+def atan2(y: Array, x: Array) -> Array:
+    """The angle in [-π, π] of the point (x, y), the ordinate first."""
+    return np.arctan2(y, x)
+
+
+@elementwise(lambda g, x: g * cosh(x))
+def sinh(x: Array) -> Array:
+    """The hyperbolic sine."""
+    return np.sinh(x)
+
+
+@elementwise(lambda g, x: g * sinh(x))
+def cosh(x: Array) -> Array:
+    """The hyperbolic cosine."""
+    return np.cosh(x)
+
+
+@elementwise(lambda g, out: g * (1 - square(out)))
+def tanh(x: Array) -> Array:
+    """The hyperbolic tangent."""
+    return np.tanh(x)
+
+
+# The functions of learning --------------------------------------------------------------------------------
+
+
+def as_float(x: Array) -> Array:
+    """Integers and booleans as floats, where NumPy's own arithmetic would wrap around or refuse."""
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, np.float32))
+
+
+@elementwise(lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-square(x)))
+def erf(x: Array) -> Array:
+    """The error function, 2/√π ∫₀ˣ exp(-t²) dt."""
+    from scipy import special  # 60 ms to import: only when first needed
+
+    return special.erf(x)
+
+
+@elementwise(lambda g, out: g * out * (1 - out))
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ), without overflow and with full relative accuracy on both sides."""
+    x = as_float(x)
+    small = np.exp(-np.abs(x))
+    return np.where(np.less(x, 0), small, 1) / (1 + small)
+
+
+@elementwise(lambda g, x: g * sigmoid(x))
+def softplus(x: Array) -> Array:
+    """log(1 + eˣ), without overflow."""
+    x = as_float(x)
+    return np.logaddexp(x, np.zeros((), x.dtype))
+
+
+@elementwise(lambda g, x: gate(g, x), zero_rule)
+def gate(y: Array, x: Array) -> Array:
+    """y where x is positive, else 0, whatever y is: the derivative of relu."""
+    y, mask = np.asarray(y), np.greater(x, 0)
+    if y.dtype.kind != "f":
+        return np.where(mask, y, 0)
+    # Masking the bits takes 1.3 ms for 800,000 random signs, np.where 10 ms: it branches at every element.
+    keep = np.negative(mask.view(np.int8))
+    return np.bitwise_and(y.view(f"i{y.itemsize}"), keep).view(y.dtype)
+
+
+@elementwise(lambda g, out: gate(g, out))
+def relu(x: Array) -> Array:
+    """max(x, 0); its derivative at 0 is taken as 0."""
+    return np.maximum(x, 0)
+
+
+# Choosing -------------------------------------------------------------------------------------------------
+
+
+def _larger_share(g: Any, x: Any, y: Any) -> Any:
+    return where(x > y, g, where(x == y, 0.5 * g, 0))
+
+
+@elementwise(_larger_share, lambda g, x, y: _larger_share(g, y, x))
+def maximum(x: Array, y: Array) -> Array:
+    """The larger of two; NaN wins. At a tie each input gets half of the derivative."""
+    return np.maximum(x, y)
+
+
+@elementwise(lambda g, x, y: _larger_share(g, y, x), _larger_share)
+def minimum(x: Array, y: Array) -> Array:
+    """The smaller of two; NaN wins. At a tie each input gets half of the derivative."""
+    return np.minimum(x, y)
+
+
+@elementwise(None, lambda g, condition: where(condition, g, 0), lambda g, condition: where(condition, 0, g))
+def where(condition: Array, x: Array, y: Array) -> Array:
+    """x where the condition is true, else y."""
+    return np.where(condition, x, y)
+
+
+def clip(x: Array, min: Any = None, max: Any = None) -> Array:
+    """x limited to [min, max]. On the limits themselves the derivative is 1; NaN passes.
+
+    >>> import autograd_core as ag
+    >>> ag.clip(ag.tensor([-2.0, 0.5, 3.0]), 0, 1)
+    tensor([0. , 0.5, 1. ], dtype=float32)
+    """
+    if min is not None:
+        x = where(less(x, min), min, x)
+    if max is not None:
+        x = where(greater(x, max), max, x)
+    return x
+
+
+@constant_pieces(1)
+def floor(x: Array) -> Array:
+    """The largest integer not above x. Piecewise constant: its derivative is zero."""
+    return np.floor(x)
+
+
+@constant_pieces(1)
+def ceil(x: Array) -> Array:
+    """The smallest integer not below x. Piecewise constant: its derivative is zero."""
+    return np.ceil(x)
+
+
+@constant_pieces(1)
+def round(x: Array) -> Array:
+    """The nearest integer, halves to the even one. Piecewise constant: its derivative is zero."""
+    return np.round(x)
+
+
+@elementwise(lambda g: g)
+def astype(x: Array, dtype: DTypeLike) -> Array:
+    """x converted to another dtype; the cotangent is converted back."""
+    return np.asarray(x).astype(check_dtype(dtype))
+
+
+def zeros_like(x: Any) -> Array:
+    """Zeros of the shape and dtype of x, outside the graph."""
+    return np.zeros(x.shape, x.dtype)
+
+
+# Comparisons and logic: boolean or integer results, never recorded ----------------------------------------
+
+
+@elementwise()
+def equal(x: Array, y: Array) -> Array:
+    """x == y."""
+    return np.equal(x, y)
+
+
+@elementwise()
+def not_equal(x: Array, y: Array) -> Array:
+    """x != y."""
+    return np.not_equal(x, y)
+
+
+@elementwise()
+def less(x: Array, y: Array) -> Array:
+    """x < y."""
+    return np.less(x, y)
+
+
+@elementwise()
+def less_equal(x: Array, y: Array) -> Array:
+    """x <= y."""
+    return np.less_equal(x, y)
+
+
+@elementwise()
+def greater(x: Array, y: Array) -> Array:
+    """x > y."""
+    return np.greater(x, y)
+
+
+@elementwise()
+def greater_equal(x: Array, y: Array) -> Array:
+    """x >= y."""
+    return np.greater_equal(x, y)
+
+
+@elementwise()
+def bitwise_and(x: Array, y: Array) -> Array:
+    """x & y, for booleans and integers."""
+    return np.bitwise_and(x, y)
+
+
+@elementwise()
+def bitwise_or(x: Array, y: Array) -> Array:
+    """x | y, for booleans and integers."""
+    return np.bitwise_or(x, y)
+
+
+@elementwise()
+def bitwise_xor(x: Array, y: Array) -> Array:
+    """x ^ y, for booleans and integers."""
+    return np.bitwise_xor(x, y)
+
+
+@elementwise()
+def bitwise_invert(x: Array) -> Array:
+    """~x, for booleans and integers."""
+    return np.bitwise_invert(x)
+
+
+@elementwise()
+def isnan(x: Array) -> Array:
+    """Whether x is not a number."""
+    return np.isnan(x)
+
+
+@elementwise()
+def isinf(x: Array) -> Array:
+    """Whether x is infinite, of either sign."""
+    return np.isinf(x)
+
+
+@elementwise()
+def isfinite(x: Array) -> Array:
+    """Whether x is neither infinite nor NaN."""
+    return np.isfinite(x)

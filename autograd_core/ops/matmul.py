@@ -1,0 +1,275 @@
+"""Products of matrices, and the other sums of products that lower to them."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from string import ascii_letters
+from typing import Any
+
+import numpy as np
+
+from autograd_core.dtypes import Array, Shape, as_array
+from autograd_core.ops.define import operation
+from autograd_core.ops.shape import broadcast_to, expand_dims, moveaxis, permute_dims, reshape
+
+# Matrix product -------------------------------------------------------------------------------------------
+
+
+@operation(lambda g, y: g @ y.mT, lambda g, x: x.mT @ g)
+def _matmul(x: Array, y: Array) -> Array:
+    try:
+        return np.matmul(x, y)
+    except ValueError as error:
+        inner, rows = np.shape(x)[-1:], np.shape(y)[-2:-1]
+        if inner == rows or not rows:
+            raise
+        raise ValueError(
+            f"x's last axis has size {inner[0]} but y's last but one has size {rows[0]}: the inner sizes must be "
+            "equal; transpose (.mT) or reshape one of them"
+        ) from error
+
+
+_matmul.broadcasts = True
+
+
+def matmul(x: Array, y: Array) -> Array:
+    """The matrix product; leading axes broadcast, a 1-D argument is a row on the left and a column on the right.
+
+    (…, m, k) and (…, k, n) give (…, m, n); the axis that a 1-D argument was given is dropped again. Raises ValueError
+    when the inner sizes differ, when leading axes do not broadcast, and for 0-d arguments.
+
+    The rules x̄ = ḡ yᵀ, ȳ = xᵀ ḡ: Giles, Collected matrix derivative results (2008), 2.2.2.
+
+    >>> import autograd_core as ag
+    >>> ag.matmul(ag.ones((2, 3)), ag.ones((3, 4))).shape
+    (2, 4)
+    """
+    try:
+        ranks = x.ndim, y.ndim
+    except AttributeError:  # nested lists
+        x, y = _ranked(x), _ranked(y)
+        ranks = x.ndim, y.ndim
+    if ranks == (2, 2):
+        return _matmul(x, y)
+    rank, other = ranks
+    if not rank or not other:
+        raise ValueError("matmul: an argument is 0-d: multiply by a scalar with *")
+    if rank == 1:
+        out = matmul(reshape(x, (1, -1)), reshape(y, (-1, 1)) if other == 1 else y)
+        return reshape(out, out.shape[:-2] + (() if other == 1 else out.shape[-1:]))
+    if other == 1:
+        out = matmul(x, reshape(y, (-1, 1)))
+        return reshape(out, out.shape[:-1])
+    if other == 2:  # one large product instead of many small ones, and no sum over the batch for ȳ
+        rows = x.shape[:-1]
+        return reshape(_matmul(reshape(x, (math.prod(rows), x.shape[-1])), y), (*rows, y.shape[-1]))
+    return _matmul(x, y)
+
+
+def _ranked(value: Any) -> Any:
+    return value if hasattr(value, "ndim") else as_array(value)
+
+
+# Products over chosen axes --------------------------------------------------------------------------------
+
+
+def tensordot(x: Array, y: Array, axes: int | Sequence[Any] = 2) -> Array:
+    """The sum of products over several axes: the last `axes` of x with the first of y, or the two lists given.
+
+    The result has the remaining axes of x, then those of y. Raises ValueError when paired axes differ in size.
+
+    >>> import autograd_core as ag
+    >>> ag.tensordot(ag.ones((2, 3, 4)), ag.ones((4, 3, 5)), axes=([1, 2], [1, 0])).shape
+    (2, 5)
+    """
+    if isinstance(axes, int | np.integer):
+        if not 0 <= axes <= min(x.ndim, y.ndim):
+            raise ValueError(f"tensordot: axes={axes}, but x has {x.ndim} axes and y has {y.ndim}")
+        over_x, over_y = list(range(x.ndim - axes, x.ndim)), list(range(axes))
+    else:
+        over_x, over_y = (
+            [int(a) % value.ndim for a in ([given] if isinstance(given, int | np.integer) else given)]
+            for given, value in zip(axes, (x, y), strict=True)
+        )
+    sizes_x, sizes_y = [x.shape[a] for a in over_x], [y.shape[a] for a in over_y]
+    if sizes_x != sizes_y:
+        raise ValueError(
+            f"tensordot: axes {over_x} of x have sizes {sizes_x} but axes {over_y} of y have {sizes_y}: "
+            "pair axes of equal size"
+        )
+    kept_x = [a for a in range(x.ndim) if a not in over_x]
+    kept_y = [a for a in range(y.ndim) if a not in over_y]
+    shape_x, shape_y = tuple(x.shape[a] for a in kept_x), tuple(y.shape[a] for a in kept_y)
+    inner = math.prod(sizes_x)
+    rows = reshape(permute_dims(x, (*kept_x, *over_x)), (math.prod(shape_x), inner))
+    columns = reshape(permute_dims(y, (*over_y, *kept_y)), (inner, math.prod(shape_y)))
+    return reshape(_matmul(rows, columns), shape_x + shape_y)
+
+
+@operation(lambda g, y: expand_dims(g, axis=-1) * y, lambda g, x: expand_dims(g, axis=-1) * x)
+def _vecdot(x: Array, y: Array) -> Array:
+    return np.vecdot(x, y)
+
+
+_vecdot.broadcasts = True
+
+
+def vecdot(x: Array, y: Array, axis: int = -1) -> Array:
+    """The dot product of vectors along `axis`; the other axes broadcast. Raises ValueError for unequal lengths.
+
+    >>> import autograd_core as ag
+    >>> ag.vecdot(ag.tensor([[1.0, 2.0], [3.0, 4.0]]), ag.tensor([1.0, 10.0]))
+    tensor([21., 43.], dtype=float32)
+    """
+    if axis != -1:
+        x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
+    return _vecdot(x, y)
+
+
+def outer(x: Array, y: Array) -> Array:
+    """All products of an element of x with one of y, as a matrix; arguments that are not 1-D are flattened.
+
+    >>> import autograd_core as ag
+    >>> ag.outer(ag.tensor([1.0, 2.0]), ag.tensor([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]], dtype=float32)
+    """
+    return reshape(x, (-1, 1)) * reshape(y, (1, -1))
+
+
+# Einstein summation ---------------------------------------------------------------------------------------
+
+_BLAS_PAYS = (
+    1 << 15
+)  # multiply-adds from which arranging a product of two operands for BLAS is worth its 20 µs
+
+
+def _einsum_rule(g: Any, inputs: Sequence[Any], position: int, subscripts: str) -> Any:
+    """Swap the output and the operand: the cotangent takes the operand's place in the sum."""
+    left, output = subscripts.split("->")
+    terms = left.split(",")
+    own = terms.pop(position)
+    others = [*inputs[:position], *inputs[position + 1 :]]
+    shape = inputs[position].shape
+    sizes: dict[str, int] = {}
+    for term, value in zip([output, *terms], [g, *others], strict=True):
+        for letter, size in zip(term, value.shape, strict=True):
+            sizes[letter] = size if sizes.get(letter, 1) == 1 else sizes[letter]
+    # A letter of this operand alone was summed over, an axis of size 1 may have been stretched: neither is in the sum.
+    kept = [letter for letter, size in zip(own, shape, strict=True) if sizes.get(letter) == size]
+    found = _einsum(g, *others, subscripts=f"{','.join([output, *terms])}->{''.join(kept)}")
+    found = reshape(found, tuple(sizes[letter] if letter in kept else 1 for letter in own))
+    return broadcast_to(found, shape) if found.shape != shape else found
+
+
+@operation(_einsum_rule)
+def _einsum(*operands: Array, subscripts: str = "") -> Array:
+    sizes: dict[str, int] = {}
+    for i, (term, operand) in enumerate(zip(subscripts.split("->")[0].split(","), operands, strict=True)):
+        for letter, size in zip(term, np.shape(operand), strict=True):
+            known = sizes.setdefault(letter, size)
+            if known == 1:
+                sizes[letter] = size
+            elif size not in (1, known):
+                raise ValueError(
+                    f"letter {letter} of {subscripts!r} has size {known} but {size} in operand {i}: give it one size"
+                )
+    return np.einsum(subscripts, *operands, optimize=len(operands) > 2 or _suits_blas(subscripts, sizes))
+
+
+def _suits_blas(subscripts: str, sizes: dict[str, int]) -> bool:
+    """Whether a sum over two operands is a large product of matrices: each has axes that the other lacks."""
+    x, comma, y = subscripts.split("->")[0].partition(",")
+    both_free = bool(comma and set(x) - set(y) and set(y) - set(x))
+    return both_free and math.prod(sizes.values()) >= _BLAS_PAYS
+
+
+@lru_cache(maxsize=1024)
+def _explicit(subscripts: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
+    """The operands' terms and the output with a letter for every axis: no ellipsis, no implicit output."""
+    text = subscripts.replace(" ", "")
+    left, arrow, output = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(ranks):
+        raise ValueError(f"einsum: {subscripts!r} names {len(terms)} operands but {len(ranks)} are given")
+    depth = 0  # the number of axes that the longest ellipsis stands for
+    extras: list[int] = []
+    for i, (term, rank) in enumerate(zip(terms, ranks, strict=True)):
+        named = len(term.replace("...", "", 1))
+        if named > rank or (named < rank and "..." not in term):
+            raise ValueError(
+                f"einsum: {term!r} in {subscripts!r} names {named} axes but operand {i} has {rank}"
+            )
+        extras.append(rank - named)
+        depth = max(depth, rank - named)
+    dots = "".join([letter for letter in ascii_letters if letter not in text][:depth])
+    terms = [term.replace("...", dots[depth - extra :], 1) for term, extra in zip(terms, extras, strict=True)]
+    letters = "".join(terms)
+    if not arrow:
+        output = dots + "".join(
+            letter for letter in sorted(set(letters) - set(dots)) if letters.count(letter) == 1
+        )
+    elif "..." in output:
+        output = output.replace("...", dots, 1)
+    elif depth:
+        raise ValueError(
+            f"einsum: the output of {subscripts!r} lacks the ellipsis of its operands: write '...' there too"
+        )
+    strange = sorted(c for c in {*letters, *output} if c not in ascii_letters)
+    if strange or len(dots) < depth:
+        problem = f"has {strange}" if strange else "needs more letters than there are"
+        raise ValueError(f"einsum: {subscripts!r} {problem}: a term is made of a-z, A-Z and one '...'")
+    for letter in output:
+        if output.count(letter) > 1 or letter not in letters:
+            raise ValueError(
+                f"einsum: output letter {letter} of {subscripts!r} must be unique and stand in an operand"
+            )
+    return tuple(terms), output
+
+
+def einsum(subscripts: str, *operands: Array) -> Array:
+    """The sum of products that `subscripts` spells, as `numpy.einsum`: "ij,jk->ik" is the matrix product.
+
+    Each operand has a term with a letter for every axis; letters that the output lacks are summed over. Without "->"
+    the output has the letters that occur once, in alphabetical order. "..." stands for leading axes that broadcast; a
+    letter twice in one term takes the diagonal. Raises ValueError when terms and shapes do not fit.
+
+    >>> import autograd_core as ag
+    >>> ag.einsum("bij,bjk->bik", ag.ones((5, 2, 3)), ag.ones((5, 3, 4))).shape
+    (5, 2, 4)
+    """
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum: the subscripts come first, as a string, not {type(subscripts).__name__}")
+    values = [_ranked(value) for value in operands]
+    terms, output = _explicit(subscripts, tuple(value.ndim for value in values))
+    if any(len(set(term)) < len(term) for term in terms):
+        terms, values = _without_diagonals(subscripts, terms, values)
+    return _einsum(*values, subscripts=f"{','.join(terms)}->{output}")
+
+
+def _without_diagonals(
+    subscripts: str, terms: Sequence[str], values: list[Any]
+) -> tuple[Sequence[str], list[Any]]:
+    """A repeated letter inside a term becomes a new one, tied to the old one by an identity matrix."""
+    spare = [letter for letter in ascii_letters if letter not in "".join(terms)]
+    ties: list[str] = []
+    eyes: list[Array] = []
+    renamed: list[str] = []
+    for term, value in zip(terms, values, strict=True):
+        shape: Shape = value.shape
+        for place, letter in enumerate(term):
+            origin = term.index(letter)
+            if origin < place:
+                if shape[origin] != shape[place]:
+                    raise ValueError(
+                        f"einsum: {subscripts!r} takes the diagonal over {letter}, whose axes have sizes "
+                        f"{shape[origin]} and {shape[place]}: they must be equal"
+                    )
+                if not spare:
+                    raise ValueError(f"einsum: {subscripts!r} needs more letters than there are")
+                other = spare.pop()
+                term = term[:place] + other + term[place + 1 :]
+                ties.append(letter + other)
+                eyes.append(np.eye(shape[origin], dtype=value.dtype))
+        renamed.append(term)
+    return [*renamed, *ties], [*values, *eyes]

@@ -1,0 +1,65 @@
+"""From operations to public functions: whatever comes in as an array, a tensor comes out."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from autograd_core.dtypes import Array
+from autograd_core.tape import Value
+from autograd_core.tensor import Tensor, as_tensor
+
+_NUMBERS = (bool, int, float)
+
+
+def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The operation with its array arguments made tensors, and its results.
+
+    Which arguments are arrays is read from the annotations, as for primitives; numbers beside a tensor stay weak.
+    """
+    plain = inspect.unwrap(function)
+    parameters = list(inspect.signature(plain).parameters.values())
+    names = [p.name for p in parameters if p.annotation in (Array, "Array")]
+    if parameters[0].name == "arrays":  # concat, stack: one sequence of arrays
+        return wraps(plain)(lambda arrays, *args, **params: function(_sequence(arrays), *args, **params))
+    variadic = any(p.kind is p.VAR_POSITIONAL and p.name in names for p in parameters)
+    leading = len(names)
+    start = next(
+        (i for i, p in enumerate(parameters) if p.name in names), 0
+    )  # einsum has its subscripts first
+
+    @wraps(plain)
+    def call(*args: Any, **params: Any) -> Any:
+        if leading == 1 and not start and args and isinstance(args[0], Value) and not variadic:
+            result = function(*args, **params)
+            return result if isinstance(result, Tensor) else _tensors(result)
+        end = len(args) if variadic else start + leading
+        inputs = [*args[start:end], *(params.pop(n) for n in names[len(args) - start :] if n in params)]
+        return _tensors(function(*args[:start], *_operands(inputs), *args[end:], **params))
+
+    call.__name__ = plain.__name__.strip("_")
+    return call
+
+
+def _operands(values: list[Any]) -> list[Any]:
+    """Arrays and lists as tensors; numbers as they are unless nothing else gives a dtype."""
+    made = [v if isinstance(v, Value) or type(v) in _NUMBERS else as_tensor(v) for v in values]
+    if any(isinstance(v, Value) for v in made):
+        return made
+    return [as_tensor(v) for v in made]
+
+
+def _sequence(arrays: Any) -> Any:
+    return arrays if isinstance(arrays, Value) else [as_tensor(a) for a in arrays]
+
+
+def _tensors(result: Any) -> Any:
+    if isinstance(result, Value):
+        return result
+    if isinstance(result, np.ndarray | np.generic):
+        return Tensor(np.asarray(result))
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return type(result)(*map(_tensors, result))
+    return type(result)(map(_tensors, result)) if isinstance(result, tuple | list) else result

@@ -1,0 +1,179 @@
+"""The reverse sweep: cotangents flow from the outputs back along the tape.
+
+Nodes are taken by descending index, so every node is visited once, after all its consumers: no recursion, and a
+diamond repeated n times costs n, not 2ⁿ.
+"""
+
+from collections.abc import Collection, Iterable
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from autograd_core.dtypes import Array, Shape
+from autograd_core.errors import describe, explain
+from autograd_core.tape import Leaf, Node, Value, recording, state, wrap
+
+FREED = (
+    "backward: the saved arrays of this graph were freed by an earlier backward(): pass retain_graph=True to that "
+    "call, or compute the tensor again"
+)
+_ARRAYS = (np.ndarray, np.generic)
+
+
+def sweep(
+    roots: Iterable[tuple[Node, Any]],
+    targets: Collection[Node] | None = None,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+) -> dict[Node, Any]:
+    """Cotangents of `targets` (None: of every leaf reached), given those of the roots.
+
+    Without `create_graph` cotangents are ndarrays and the rules run as plain numpy; with it they are tensors and
+    the rules are recorded like any other operation. Targets end the sweep: nothing older than the oldest of them is
+    visited. Raises RuntimeError where an earlier sweep has freed the graph.
+    """
+    oldest = min((node.index for node in targets), default=0) if targets is not None else 0
+    found: dict[Node, Any] = {}
+    pending: dict[int, tuple[Node, Any]] = {}  # by index; the heap holds the same indices, negated
+    heap: list[int] = []
+    for node, cotangent in roots:
+        if node.index not in pending:
+            heappush(heap, -node.index)
+        pending[node.index] = (node, _sum(pending.get(node.index), cotangent))
+    path = state.module_path
+    try:
+        with recording(create_graph):
+            while heap:
+                node, cotangent = pending.pop(-heappop(heap))
+                if node.primitive is None or (targets is not None and node in targets):
+                    if targets is None or node in targets:
+                        found[node] = cotangent
+                    continue
+                for parent, contribution in pull_back(node, cotangent, oldest, create_graph):
+                    index = parent.index
+                    if index in pending:
+                        pending[index] = (parent, _sum(pending[index], contribution))
+                    else:
+                        pending[index] = (parent, contribution)
+                        heappush(heap, -index)
+                if not retain_graph:
+                    node.saved = None
+    finally:
+        state.module_path = path
+    return found
+
+
+def _sum(earlier: tuple[Node, Any] | None, contribution: Any) -> Any:
+    return contribution if earlier is None else earlier[1] + contribution
+
+
+def pull_back(node: Node, g: Any, oldest: int, create_graph: bool) -> list[tuple[Node, Any]]:
+    """Each input that needs a gradient, with its share of the cotangent `g` of the node's output."""
+    saved, plan, inputs = node.saved, node.plan, node.inputs
+    if saved is None or plan is None:
+        raise RuntimeError(FREED)
+    if create_graph:
+        saved = _as_tensors(node, saved)
+        state.module_path = node.module_path
+    shares: list[tuple[Node, Any]] = []
+    for position, call_rule in plan.steps:
+        parent = inputs[position]
+        if parent is None or parent.index < oldest:
+            continue
+        try:
+            share = call_rule(g, saved, node.params)
+            if create_graph or type(share) is not np.ndarray:
+                if share is None:
+                    continue
+                share = _normalised(share, create_graph)
+            if share.shape != parent.shape:
+                share = _fitted(share, node, parent)
+        except Exception as error:
+            raise _explained(error, node, position, g) from error
+        if share.dtype != parent.dtype:
+            share = share.astype(parent.dtype)
+        shares.append((parent, share))
+    return shares
+
+
+def _explained(error: Exception, node: Node, position: int, g: Any) -> Exception:
+    primitive = node.primitive
+    assert primitive is not None
+    name = primitive.names(len(node.inputs))[position]
+    return explain(
+        error, f"{primitive.name}, derivative for {name}", ["cotangent"], [_array(g)], node.module_path
+    )
+
+
+def _as_tensors(node: Node, saved: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Saved arrays as tensors that stand on the tape again, so that a rule applied to them can be differentiated."""
+    assert node.plan is not None
+    owners = [*node.inputs, node]
+    tensors = [
+        wrap(value, owners[position]) if isinstance(value, np.ndarray) else value
+        for position, value in zip(node.plan.saved_positions, saved, strict=False)
+    ]
+    return (*tensors, *saved[len(tensors) :])
+
+
+def _normalised(share: Any, create_graph: bool) -> Any:
+    """A rule may return a tensor, an ndarray or a scalar: one kind goes on."""
+    if create_graph:
+        return share if isinstance(share, Value) else wrap(np.asarray(share))
+    if isinstance(share, Value):
+        return share.array
+    return share if isinstance(share, _ARRAYS) else np.asarray(share)
+
+
+def _fitted(share: Any, node: Node, parent: Node) -> Any:
+    """Undo broadcasting, once for every rule; any other difference of shape is a wrong rule."""
+    if node.primitive is not None and node.primitive.broadcasts and share.ndim >= len(parent.shape):
+        return unbroadcast(share, parent.shape)
+    raise ValueError(
+        f"the rule returned {describe(_array(share))} for an input of shape {list(parent.shape)}: "
+        "a cotangent has its input's shape"
+    )
+
+
+def unbroadcast(g: Any, shape: Shape) -> Any:
+    """Sum `g` over the axes along which an array of this shape was broadcast."""
+    extra = g.ndim - len(shape)
+    axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1))
+    if not axes:
+        return g
+    # ndarray.sum goes through Python and takes twice as long for small arrays.
+    total = np.add.reduce(g, axis=axes) if isinstance(g, np.ndarray) else g.sum(axis=axes)
+    return total if total.shape == shape else total.reshape(shape)
+
+
+def _array(value: Any) -> Array:
+    return value.array if isinstance(value, Value) else np.asarray(value)
+
+
+def backward(root: Value, cotangent: Any, retain_graph: bool, create_graph: bool) -> dict[Leaf, Any]:
+    """Cotangents of all leaves under `root`; the checks of `Tensor.backward` are here."""
+    array, node = root.array, root.node
+    if node is None:
+        raise RuntimeError(
+            f"backward: this {describe(array)} has no graph: no input required a gradient, or it was computed under "
+            "no_grad. Make an input with requires_grad=True (parameters have it)"
+        )
+    if cotangent is None:
+        if array.size != 1:
+            raise RuntimeError(
+                f"backward: {describe(array)} is not a scalar: reduce it (.sum(), .mean()) or give the cotangent, "
+                f"an array of shape {list(array.shape)}"
+            )
+        cotangent = np.ones(array.shape, array.dtype)
+    given = _array(cotangent)
+    if given.shape != array.shape:
+        raise ValueError(
+            f"backward: the cotangent is {describe(given)} but the tensor is {describe(array)}: give it the same shape"
+        )
+    if given.dtype != array.dtype:
+        given = cotangent = given.astype(array.dtype)
+    if create_graph:
+        given = cotangent if isinstance(cotangent, Value) else wrap(given)
+    found = sweep([(node, given)], create_graph=create_graph, retain_graph=retain_graph or create_graph)
+    return {leaf: g for leaf, g in found.items() if isinstance(leaf, Leaf)}

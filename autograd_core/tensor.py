@@ -1,0 +1,446 @@
+"""Tensor, Parameter, Buffer: an array on the tape, with NumPy's operators and methods.
+
+Tensors are values: an operation never writes into an array that somebody else may hold. `x[i] = v` and `x += y` make
+a new array and let this one Python object stand for it, which is recorded and can be differentiated like all else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import numpy as np
+
+from autograd_core import sweep
+from autograd_core.dtypes import Array, DTypeLike, Shape, as_array, is_float
+from autograd_core.errors import describe
+from autograd_core.ops import elementwise as e
+from autograd_core.ops import index as i
+from autograd_core.ops import linalg, reduce
+from autograd_core.ops import shape as shaping
+from autograd_core.ops.define import registry
+from autograd_core.tape import Leaf, Node, Primitive, Value, apply, set_result_type, state
+from autograd_core.tree import tree_map
+
+_OPERANDS = (Value, int, float, np.ndarray, np.generic, list, tuple)
+
+Operand = Any  # a Tensor, an ndarray, a Python number, or nested lists of them
+
+
+def _binary(primitive: Primitive, swapped: bool = False) -> Callable[[Tensor, Operand], Tensor]:
+    """An operator's method; for operands the engine does not know, Python tries the other side."""
+
+    def operator(self: Tensor, other: Operand) -> Tensor:
+        if not isinstance(other, _OPERANDS) and not hasattr(other, "__array__"):
+            return NotImplemented
+        return apply(primitive, (other, self) if swapped else (self, other))
+
+    return operator
+
+
+def _inplace(primitive: Primitive) -> Callable[[Tensor, Operand], Tensor]:
+    def operator(self: Tensor, other: Operand) -> Tensor:
+        return self._rebind(apply(primitive, (self, other)), primitive.name)
+
+    return operator
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The module function as a method: its first argument is self."""
+
+    def method(self: Tensor, *args: Any, **params: Any) -> Any:
+        return function(self, *args, **params)
+
+    method.__doc__ = function.__doc__
+    method.__name__ = function.__name__
+    return method
+
+
+class Tensor(Value):
+    """An n-dimensional array that remembers how it was computed. Make one with `autograd_core.tensor`.
+
+    >>> import autograd_core as ag
+    >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.], dtype=float32)
+    """
+
+    __slots__ = ("_grad",)
+    __hash__ = object.__hash__
+
+    # What it is -------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes of the axes."""
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.array.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The elements' NumPy dtype."""
+        return self.array.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all elements."""
+        return self.array.nbytes
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed."""
+        return shaping.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """The tensor with its last two axes swapped."""
+        return shaping.matrix_transpose(self)
+
+    def numpy(self) -> Array:
+        """The elements as a read-only ndarray, without a copy."""
+        view = self.array.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> Any:
+        """The one element, as a Python number."""
+        if self.size != 1:
+            raise ValueError(
+                f"item: {describe(self.array)} has {self.size} elements, not 1: index it or reduce it first"
+            )
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self.array.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"only an integer tensor can be an index, not {describe(self.array)}")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a 0-d tensor has no length")
+        return self.array.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("a 0-d tensor cannot be iterated over: use .item()")
+        return (self[row] for row in range(self.array.shape[0]))
+
+    def __contains__(self, value: Operand) -> bool:
+        return bool((self == value).array.any())
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=100)
+        made_by = self.node.primitive if self.node else None
+        graph = f", from={made_by.name}" if made_by else ", requires_grad=True" if self.node else ""
+        return f"tensor({text}, dtype={self.dtype}{graph})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.size == 1 else str(self), spec)
+
+    # The tape ---------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded and its gradient computed."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, on: bool) -> None:
+        if not on:
+            if not self.is_leaf:
+                raise RuntimeError(
+                    "requires_grad: this tensor was computed from others: use detach() to cut it off"
+                )
+            self.node = None
+        elif self.node is None:
+            if not is_float(self.dtype):
+                raise TypeError(
+                    f"requires_grad: {describe(self.array)} cannot require a gradient, only float tensors can: "
+                    "convert it first with astype('float32')"
+                )
+            self.node = Leaf(self)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor stands at the beginning of the tape: it was given, not computed."""
+        return self.node is None or self.node.primitive is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` has added up for this leaf; None before the first one that reached it."""
+        return getattr(self, "_grad", None)
+
+    @grad.setter
+    def grad(self, value: Operand) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            value = Tensor(as_array(value, self.dtype, copy=True))
+        if value is not None and value.shape != self.shape:
+            raise ValueError(f"grad: {describe(value.array)} is not of the tensor's shape {list(self.shape)}")
+        self._grad = value
+
+    def backward(
+        self, cotangent: Operand = None, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add to `.grad` of every leaf under this tensor the derivative of this tensor with respect to it.
+
+        `cotangent` (this tensor's shape) weighs the elements; a tensor of one element does not need it. The saved
+        arrays are freed unless `retain_graph`; `create_graph` records the computation of the gradients, so that
+        they can be differentiated themselves. Raises RuntimeError without a graph, for a tensor of several elements
+        without a cotangent, and for a graph already freed; then no `.grad` has changed.
+        """
+        if cotangent is not None and not isinstance(cotangent, Value):
+            cotangent = as_array(cotangent, copy=True)
+        for leaf, g in sweep.backward(self, cotangent, retain_graph, create_graph).items():
+            owner = leaf.owner()
+            if isinstance(owner, Tensor):
+                if not isinstance(g, Tensor):
+                    g = Tensor(np.asarray(g))
+                before = owner.grad
+                owner._grad = g if before is None else before + g
+
+    def detach(self) -> Tensor:
+        """The same elements, cut off from the tape."""
+        return Tensor(self.array)
+
+    def _rebind(self, new: Tensor, operation: str) -> Self:
+        """Let this object stand for `new`, of the same shape and dtype kind. Under no_grad a leaf stays a leaf."""
+        if new.shape != self.shape:
+            raise ValueError(
+                f"{operation}: the result {describe(new.array)} does not fit in place into {describe(self.array)}"
+            )
+        if new.dtype != self.dtype:
+            if not np.can_cast(new.dtype, self.dtype, "same_kind"):
+                raise TypeError(
+                    f"{operation}: the result {describe(new.array)} cannot be cast in place to {self.dtype}: "
+                    "write x = x ... instead"
+                )
+            new = e.astype(new, dtype=self.dtype)
+        if state.recording or self.node is None:
+            self.node = new.node
+        self.array = new.array
+        return self
+
+    # Operators --------------------------------------------------------------------------------------------
+
+    __add__, __radd__, __iadd__ = _binary(e.add), _binary(e.add, True), _inplace(e.add)
+    __sub__, __rsub__, __isub__ = _binary(e.subtract), _binary(e.subtract, True), _inplace(e.subtract)
+    __mul__, __rmul__, __imul__ = _binary(e.multiply), _binary(e.multiply, True), _inplace(e.multiply)
+    __truediv__, __rtruediv__ = _binary(e.divide), _binary(e.divide, True)
+    __itruediv__ = _inplace(e.divide)
+    __floordiv__, __rfloordiv__ = _binary(e.floor_divide), _binary(e.floor_divide, True)
+    __ifloordiv__ = _inplace(e.floor_divide)
+    __mod__, __rmod__, __imod__ = _binary(e.remainder), _binary(e.remainder, True), _inplace(e.remainder)
+    __pow__, __rpow__, __ipow__ = _binary(e.power), _binary(e.power, True), _inplace(e.power)
+    __and__, __rand__, __iand__ = (
+        _binary(e.bitwise_and),
+        _binary(e.bitwise_and, True),
+        _inplace(e.bitwise_and),
+    )
+    __or__, __ror__, __ior__ = _binary(e.bitwise_or), _binary(e.bitwise_or, True), _inplace(e.bitwise_or)
+    __xor__, __rxor__, __ixor__ = (
+        _binary(e.bitwise_xor),
+        _binary(e.bitwise_xor, True),
+        _inplace(e.bitwise_xor),
+    )
+    __lt__, __le__ = _binary(e.less), _binary(e.less_equal)
+    __gt__, __ge__ = _binary(e.greater), _binary(e.greater_equal)
+    __eq__, __ne__ = _binary(e.equal), _binary(e.not_equal)  # pyright: ignore[reportAssignmentType]
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        return linalg.matmul(self, other)
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        return linalg.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return e.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return e.abs(self)
+
+    def __invert__(self) -> Tensor:
+        return e.bitwise_invert(self)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return i.getitem(self, index=i.static_index(index))
+
+    def __setitem__(self, index: Any, value: Operand) -> None:
+        self._rebind(i.setitem(self, value, index=i.static_index(index)), "setitem")
+
+    # Functions as methods ---------------------------------------------------------------------------------
+
+    exp, log, sqrt, square = map(_method, (e.exp, e.log, e.sqrt, e.square))
+    sin, cos, tanh, abs = map(_method, (e.sin, e.cos, e.tanh, e.abs))
+    relu, sigmoid, clip, round = map(_method, (e.relu, e.sigmoid, e.clip, e.round))
+    sum, mean, prod = map(_method, (reduce.sum, reduce.mean, reduce.prod))
+    var, std, norm = map(_method, (reduce.var, reduce.std, reduce.norm))
+    argmax, argmin, all, any = map(_method, (reduce.argmax, reduce.argmin, reduce.all, reduce.any))
+    cumulative_sum, logsumexp = map(_method, (reduce.cumulative_sum, reduce.logsumexp))
+    softmax, log_softmax = map(_method, (reduce.softmax, reduce.log_softmax))
+    permute_dims, moveaxis = map(_method, (shaping.permute_dims, shaping.moveaxis))
+    squeeze, expand_dims, flip = map(_method, (shaping.squeeze, shaping.expand_dims, shaping.flip))
+    take, sort, argsort = map(_method, (i.take, i.sort, i.argsort))
+    max, min = map(_method, (reduce.max, reduce.min))
+
+    def reshape(self, *shape_: Any) -> Tensor:
+        """The elements in row-major order in another shape: `reshape(2, -1)` or `reshape((2, -1))`."""
+        target = shape_[0] if len(shape_) == 1 else shape_
+        return shaping.reshape(self, target)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in the given order, all reversed without one."""
+        order = axes[0] if len(axes) == 1 else axes
+        return shaping.permute_dims(self, order) if axes else self.T
+
+    def flatten(self) -> Tensor:
+        """All elements along one axis."""
+        return self.reshape(-1)
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """The elements converted to `dtype` (a NumPy dtype or its name)."""
+        return e.astype(self, dtype=dtype)
+
+    # NumPy's protocols, copying ---------------------------------------------------------------------------
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        wanted = np.dtype(dtype) if dtype is not None else self.dtype
+        if copy or wanted != self.dtype:
+            if copy is False:
+                raise ValueError(f"__array__: {self.dtype} to {wanted} needs a copy")
+            return self.array.astype(wanted)
+        return self.numpy()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **params: Any) -> Any:
+        """`np.exp(t)` and `ndarray * t` are the engine's own operations."""
+        primitive = _UFUNCS.get(ufunc)
+        if method != "__call__" or params or primitive is None:
+            return NotImplemented
+        return primitive(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, params: Any) -> Any:
+        """`np.mean(t)`, `np.concatenate([t, u])` are the engine's own; all others see, and return, ndarrays."""
+        own = numpy_functions.get(function)
+        if own is not None:
+            return own(*args, **params)
+        return function(*tree_map(_plain, list(args)), **tree_map(_plain, params))
+
+    def __reduce__(self) -> Any:
+        return _restore, (type(self), self.array.copy(), self.is_leaf and self.requires_grad)
+
+
+def _restore(kind: type[Tensor], array: Array, requires_grad: bool) -> Tensor:
+    """A copied or unpickled tensor: the elements without the graph."""
+    restored = kind.__new__(kind)
+    Value.__init__(restored, array)
+    restored.requires_grad = requires_grad
+    return restored
+
+
+def _plain(value: Any) -> Any:
+    return value.numpy() if isinstance(value, Tensor) else value
+
+
+class _State(Tensor):
+    """What a model keeps between steps. `assign` is the one effect there is."""
+
+    __slots__ = ("name",)
+
+    def assign(self, value: Operand) -> None:
+        """Replace the elements, keeping shape and dtype. Raises ValueError for another shape."""
+        if not state.assigning:
+            return  # a checkpointed function runs again: its effects have happened
+        array = value.array if isinstance(value, Value) else as_array(value, self.dtype, copy=True)
+        if array.shape != self.array.shape:
+            raise ValueError(
+                f"assign: {describe(array)} does not fit {type(self).__name__} {getattr(self, 'name', '')} "
+                f"{describe(self.array)}: shapes must be equal"
+            )
+        self.array = array if array.dtype == self.array.dtype else array.astype(self.array.dtype)
+
+    def _rebind(self, new: Tensor, operation: str) -> Self:
+        if state.recording and new.node is not None:
+            raise RuntimeError(
+                f"{operation}: a {type(self).__name__} cannot be changed in place while recording: "
+                "use assign(value), or do it under no_grad()"
+            )
+        return super()._rebind(new, operation)
+
+
+class Parameter(_State):
+    """A tensor that a model learns: it requires a gradient, optimizers assign it.
+
+    >>> import nn
+    >>> nn.Parameter([1.0, 2.0]).requires_grad
+    True
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: DTypeLike | None = None) -> None:
+        array = as_array(data.array if isinstance(data, Value) else data, dtype, copy=True)
+        super().__init__(array)
+        self.requires_grad = True
+
+
+class Buffer(_State):
+    """A tensor that a model keeps but does not learn: running statistics, counters, an optimizer's moments.
+
+    >>> import nn
+    >>> count = nn.Buffer(0)
+    >>> count.assign(count + 1)
+    >>> count.item()
+    1
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: DTypeLike | None = None) -> None:
+        super().__init__(as_array(data.array if isinstance(data, Value) else data, dtype, copy=True))
+
+
+set_result_type(Tensor)
+
+# What stands for NumPy's functions when they are called with tensors; functions.py, which comes later, fills it.
+numpy_functions: dict[Any, Callable[..., Any]] = {}
+
+_UFUNCS: dict[Any, Callable[..., Any]] = {
+    getattr(np, name): primitive
+    for name, primitive in registry.items()
+    if isinstance(getattr(np, name, None), np.ufunc)
+} | {np.matmul: linalg.matmul}
+
+
+def as_tensor(value: Any) -> Tensor:
+    """A tensor as it is; anything else copied into one."""
+    return value if isinstance(value, Tensor) else Tensor(as_array(value, copy=True))
+
+
+def node_of(value: Any) -> Node | None:
+    """The node of a tensor on the tape; None for anything else."""
+    return value.node if isinstance(value, Value) else None

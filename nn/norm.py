@@ -1,0 +1,175 @@
+"""Normalisation: over the batch, over features, over groups of channels."""
+
+import math
+from collections.abc import Sequence
+
+import autograd_core as ag
+from autograd_core import Buffer, Parameter, Tensor
+from nn import init
+from nn.module import Module, misuse, sizes
+
+
+def _along_channels(ndim: int) -> tuple[int, ...]:
+    """The shape that puts a vector of channels along axis 1."""
+    return (-1,) + (1,) * (ndim - 2)
+
+
+class BatchNorm(Module):
+    """Each channel (axis 1) to mean 0 and variance 1 over batch and space, then · weight + bias.
+
+    (N, C) and (N, C, *spatial). In training the batch's mean and variance (divided by n) are used, and move the
+    running ones: running = momentum·running + (1 - momentum)·batch, with that same biased variance. In evaluation the
+    running ones are used, which is one multiplication and one addition. `weight` γ starts at 1, `bias` β at 0,
+    `running_mean` at 0 and `running_var` at 1. ValueError for another number of channels, and in training when a
+    channel has a single value.
+
+    Source: Ioffe, Szegedy, "Batch normalization", 2015, algorithm 1.
+
+    >>> import autograd_core as ag, nn
+    >>> norm = nn.BatchNorm(1)
+    >>> norm(ag.tensor([[1.0], [3.0]])).numpy().round(3).tolist()
+    [[-1.0], [1.0]]
+    >>> norm.running_mean
+    tensor([0.2], dtype=float32)
+    """
+
+    def __init__(self, num_features: int, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
+        sizes("BatchNorm", num_features=num_features)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm: momentum is {momentum}: it must be from 0 to 1")
+        self.num_features, self.momentum, self.epsilon = num_features, momentum, epsilon
+        self.weight = Parameter(init.ones(num_features))
+        self.bias = Parameter(init.zeros(num_features))
+        self.running_mean = Buffer(init.zeros(num_features))
+        self.running_var = Buffer(init.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x normalised, by the batch's statistics in training and by the running ones in evaluation."""
+        ndim = x.ndim
+        if ndim < 2 or x.shape[1] != self.num_features:
+            raise self._misfit(x)
+        along = _along_channels(ndim)
+        if not self.training:
+            scale = self.weight * ag.rsqrt(self.running_var + self.epsilon)
+            shift = self.bias - self.running_mean * scale
+            return x * scale.reshape(along) + shift.reshape(along)
+        if x.size < 2 * self.num_features:
+            raise misuse(
+                "BatchNorm",
+                "in training each channel needs at least 2 values to have a variance: use a larger batch, or eval()",
+                x=x,
+            )
+        axes = (0, *range(2, ndim))
+        mean = x.mean(axis=axes, keepdims=True)
+        centered = x - mean
+        var = centered.square().mean(axis=axes, keepdims=True)
+        self._remember(mean.detach(), var.detach())
+        scale = ag.rsqrt(var + self.epsilon) * self.weight.reshape(along)
+        return centered * scale + self.bias.reshape(along)
+
+    def _remember(self, mean: Tensor, var: Tensor) -> None:
+        old, new = self.momentum, 1 - self.momentum
+        self.running_mean.assign(self.running_mean * old + mean.reshape(-1) * new)
+        self.running_var.assign(self.running_var * old + var.reshape(-1) * new)
+
+    def _misfit(self, x: Tensor) -> Exception:
+        if x.ndim < 2:
+            problem = f"x has {x.ndim} dimensions: it needs (N, C) or (N, C, *spatial)"
+        else:
+            problem = (
+                f"x has {x.shape[1]} channels (axis 1) but num_features is {self.num_features}: "
+                "make them equal"
+            )
+        return misuse("BatchNorm", problem, x=x, weight=self.weight)
+
+    def details(self) -> str:
+        """The number of channels."""
+        return f"{self.num_features}"
+
+
+class LayerNorm(Module):
+    """The last axes, of sizes `shape`, to mean 0 and variance 1 for each sample, then · weight + bias.
+
+    (..., *shape) → the same; an integer is the size of the last axis. `weight` and `bias` have that shape, and start
+    at 1 and 0. ValueError when x does not end in `shape`.
+
+    Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
+
+    >>> import autograd_core as ag, nn
+    >>> nn.LayerNorm(2)(ag.tensor([[1.0, 3.0]])).numpy().round(3).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    def __init__(self, shape: int | Sequence[int], epsilon: float = 1e-5) -> None:
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        if not self.shape:
+            raise ValueError("LayerNorm: shape is empty: give the sizes of the axes to normalise")
+        for size in self.shape:
+            sizes("LayerNorm", shape=size)
+        self.epsilon = epsilon
+        self.weight = Parameter(init.ones(self.shape))
+        self.bias = Parameter(init.zeros(self.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x normalised over its last axes."""
+        ndim = len(self.shape)
+        if x.shape[-ndim:] != self.shape:
+            raise misuse(
+                "LayerNorm",
+                f"x must end in axes of sizes {list(self.shape)}: reshape x or change shape",
+                x=x,
+                weight=self.weight,
+            )
+        return _normalised(x, tuple(range(-ndim, 0)), self.epsilon) * self.weight + self.bias
+
+    def details(self) -> str:
+        """The normalised shape."""
+        return f"{self.shape}"
+
+
+class GroupNorm(Module):
+    """Groups of channels (axis 1) to mean 0 and variance 1 for each sample, then · weight + bias for each channel.
+
+    (N, channels) and (N, channels, *spatial) → the same. ValueError when `groups` does not divide `channels`, or x has
+    another number of channels.
+
+    Source: Wu, He, "Group normalization", 2018.
+
+    >>> import autograd_core as ag, nn
+    >>> nn.GroupNorm(2, 4)(ag.ones((1, 4, 3, 3))).shape
+    (1, 4, 3, 3)
+    """
+
+    def __init__(self, groups: int, channels: int, epsilon: float = 1e-5) -> None:
+        sizes("GroupNorm", groups=groups, channels=channels)
+        if channels % groups:
+            raise ValueError(f"GroupNorm: groups {groups} must divide channels {channels}")
+        self.groups, self.channels, self.epsilon = groups, channels, epsilon
+        self.weight = Parameter(init.ones(channels))
+        self.bias = Parameter(init.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x normalised over each group's channels and space."""
+        shape = x.shape
+        if len(shape) < 2 or shape[1] != self.channels:
+            raise misuse(
+                "GroupNorm",
+                f"x needs {self.channels} channels along axis 1, as (N, C) or (N, C, *spatial)",
+                x=x,
+                weight=self.weight,
+            )
+        grouped = x.reshape((shape[0], self.groups, math.prod(shape[1:]) // self.groups))
+        along = _along_channels(len(shape))
+        normalised = _normalised(grouped, -1, self.epsilon).reshape(shape)
+        return normalised * self.weight.reshape(along) + self.bias.reshape(along)
+
+    def details(self) -> str:
+        """Groups and channels."""
+        return f"{self.groups}, {self.channels}"
+
+
+def _normalised(x: Tensor, axes: int | tuple[int, ...], epsilon: float) -> Tensor:
+    """x with mean 0 and variance 1 over `axes`."""
+    centered = x - x.mean(axis=axes, keepdims=True)
+    var = centered.square().mean(axis=axes, keepdims=True)
+    return centered * ag.rsqrt(var + epsilon)

@@ -1,0 +1,321 @@
+"""Fitting a model: the training loop with its progress, its history, and its ways to stop."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograd_core.dtypes import as_array, is_float
+from autograd_core.tape import Value, recording
+from autograd_core.tensor import Tensor
+from nn.data import Batches, repeatable
+from nn.history import History
+from nn.storage import save
+
+Metric = Callable[
+    [Tensor, Any], Any
+]  # (prediction, target) → one number for the batch, averaged over its rows
+Callback = Callable[[History, Any], Any]
+
+
+def fit(
+    model: Any,
+    data: Any,
+    loss: Callable[[Any, Any], Tensor],
+    optimizer: Any,
+    epochs: int,
+    validation: Any = None,
+    callbacks: Iterable[Callback] = (),
+    progress: bool | int = True,
+    metrics: Mapping[str, Metric] | None = None,
+    schedule: Any = None,
+    save_best: str | Path | None = None,
+) -> History:
+    """Train a model for some epochs; returns the History, one number per epoch and quantity.
+
+    - `data`: what gives tuples (*inputs, target) each time it is iterated over, such as `nn.data.batches(...)`; or
+      the arrays (x, y) themselves, for shuffled batches of 32. `validation`: likewise, evaluated after each epoch in
+      evaluation mode. Float ndarrays are converted to the dtype of the model's parameters.
+    - `loss(model(*inputs), target)` is a scalar tensor, the mean over the batch.
+    - `metrics`: names and functions of (prediction, target). Without any, "accuracy" is measured when targets are
+      integers (N,) and predictions (N, classes); `{}` measures nothing.
+    - `callbacks` are called as callback(history, model) after each epoch; returning True or raising StopIteration
+      ends the training. `early_stopping` is one.
+    - `progress`: a bar on a terminal, elsewhere a line per epoch; a number n: a line every n epochs; False: silence.
+    - `schedule.step()` is called after each batch. For one step per epoch make it a callback:
+      `lambda history, model: schedule.step()`.
+    - `save_best`: where the model goes (`nn.save`) after each epoch that has the lowest validation loss so far
+      (training loss without validation).
+
+    The model's training modes are afterwards as they were before. Ctrl-C ends the training and the history so far is
+    returned. Raises FloatingPointError, before the parameters change, when the loss is not finite.
+
+    >>> import nn
+    >>> import numpy as np
+    >>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(64, 1)
+    >>> model = nn.Dense(1, 1)
+    >>> history = nn.fit(model, (x, 3 * x + 1), nn.mse_loss, nn.SGD(model.parameters(), 0.1), 30, progress=False)
+    >>> history["loss"][-1] < 0.01
+    True
+    """
+    if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 0:
+        raise ValueError(f"fit: epochs = {epochs!r}: it must be an integer, 0 or more")
+    data = repeatable(data, "data", 32, shuffle=True)
+    if validation is not None:
+        validation = repeatable(validation, "validation", 256, shuffle=False)
+    calls = tuple(callbacks)
+    history, report = History(), _reporter(progress, epochs, data)
+    modes = [(module, module.training) for module in model.modules()]
+    trainer = _Trainer(model, loss, optimizer, schedule, metrics, report)
+    try:
+        for epoch in range(epochs):
+            history.record(**trainer.epoch(epoch, data, validation))
+            report.epoch(epoch, history)
+            if save_best is not None and history.best_epoch == epoch:
+                save(save_best, model, epoch=epoch, **{history.monitored: history[history.monitored][epoch]})
+            if any([_stops(callback, history, model) for callback in calls]):  # noqa: C419 (all are called)
+                break
+    except KeyboardInterrupt:
+        report.line(f"stopped by the keyboard after {history.epochs} of {epochs} epochs")
+    finally:
+        report.close()
+        for module, training in modes:
+            module.training = training
+    return history
+
+
+def early_stopping(patience: int = 5, monitor: str | None = None, min_delta: float = 0.0) -> Callback:
+    """A callback that ends the training when a quantity has not fallen by more than `min_delta` for some epochs.
+
+    `monitor` names the quantity: by default "validation_loss" where there is one, else "loss".
+
+    >>> import nn
+    >>> stop = nn.training.early_stopping(patience=2)
+    >>> history = nn.History()
+    >>> for loss in (1.0, 0.5, 0.6, 0.55):
+    ...     history.record(loss=loss)
+    ...     print(stop(history, None))
+    False
+    False
+    False
+    True
+    """
+
+    def stop(history: History, model: Any) -> bool:
+        best, since = math.inf, 0
+        for value in history[monitor or history.monitored]:
+            if value < best - min_delta:
+                best, since = value, 0
+            else:
+                since += 1
+        return since >= patience
+
+    return stop
+
+
+def _stops(callback: Callback, history: History, model: Any) -> bool:
+    try:
+        answer = callback(history, model)
+    except StopIteration:
+        return True
+    return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+class _Trainer:
+    """One epoch after another; what stays the same through all of them is held here."""
+
+    def __init__(
+        self, model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: Any, report: Any
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.metrics = metrics
+        self.report = report
+        self.dtype = next((p.dtype for p in model.parameters()), None)
+
+    def epoch(self, epoch: int, data: Any, validation: Any) -> dict[str, float]:
+        """Train on all data and evaluate; what belongs into the history."""
+        began, lr = time.perf_counter(), self.optimizer.lr
+        values = self.train(epoch, data)
+        if validation is not None:
+            evaluated = self.evaluate(validation)
+            values |= {f"validation_{name}": value for name, value in evaluated.items()}
+        return {**values, "lr": lr, "seconds": time.perf_counter() - began}
+
+    def train(self, epoch: int, data: Any) -> dict[str, float]:
+        """One pass over the data that changes the parameters."""
+        self.model.train()
+        means = _Means()
+        for number, batch in enumerate(data):
+            inputs, target = self.split(batch, "data")
+            prediction = self.model(*inputs)
+            loss = self.loss(prediction, target)
+            value = float(loss)
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"fit: the loss is {value} in epoch {epoch + 1}, step {number + 1} (lr {self.optimizer.lr:g}). "
+                    "The parameters are as before this step: try a lower learning rate, or nn.clip_grad_norm"
+                )
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            if self.schedule is not None:
+                self.schedule.step()
+            means.add(_rows(target), {"loss": value, **self.measure(prediction, target)})
+            self.report.batch(epoch, _rows(target), means)
+        return means.result("data")
+
+    @recording(False)
+    def evaluate(self, data: Any) -> dict[str, float]:
+        """One pass over the data in evaluation mode."""
+        self.model.eval()
+        means = _Means()
+        for batch in data:
+            inputs, target = self.split(batch, "validation")
+            prediction = self.model(*inputs)
+            loss = float(self.loss(prediction, target))
+            means.add(_rows(target), {"loss": loss, **self.measure(prediction, target)})
+        return means.result("validation")
+
+    def split(self, batch: Any, name: str) -> tuple[list[Any], Any]:
+        """Inputs and target of a batch, float ndarrays in the model's dtype."""
+        if not isinstance(batch, tuple | list) or len(batch) < 2:
+            size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+            raise TypeError(
+                f"fit: {name} gives a {type(batch).__name__}{size} where a tuple (*inputs, target) is needed"
+            )
+        *inputs, target = (self.convert(part) for part in batch)
+        return inputs, target
+
+    def convert(self, part: Any) -> Any:
+        """A tensor; NumPy's float64 would make all computations slow float64 ones."""
+        if isinstance(part, Value):
+            return part
+        array = np.asarray(part)
+        return Tensor(as_array(array, self.dtype if is_float(array.dtype) else None, copy=True))
+
+    def measure(self, prediction: Any, target: Any) -> dict[str, float]:
+        """The metrics of one batch."""
+        if self.metrics is not None:
+            with recording(False):
+                return {name: float(metric(prediction, target)) for name, metric in self.metrics.items()}
+        shapes = getattr(prediction, "ndim", 0) == 2 and getattr(target, "ndim", 0) == 1
+        if not shapes or target.dtype.kind not in "iu" or not target.size:
+            return {}
+        return {"accuracy": float((prediction.array.argmax(axis=1) == target.array).mean())}
+
+
+def _rows(target: Any) -> int:
+    return target.shape[0] if target.ndim else 1
+
+
+class _Means:
+    """Means over rows, of values that are means over batches."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.sums: dict[str, float] = {}
+
+    def add(self, rows: int, values: Mapping[str, float]) -> None:
+        self.rows += rows
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * rows
+
+    def result(self, name: str) -> dict[str, float]:
+        if not self.rows:
+            raise ValueError(f"fit: {name} gave no batch: is it empty, or does it work only once?")
+        return {name: total / self.rows for name, total in self.sums.items()}
+
+
+# Progress ----------------------------------------------------------------------------------------------------------
+
+
+class _Silent:
+    """No progress at all; what the other two reporters have in common."""
+
+    def batch(self, epoch: int, rows: int, means: _Means) -> None: ...
+
+    def epoch(self, epoch: int, history: History) -> None: ...
+
+    def line(self, text: str) -> None:
+        print(text)
+
+    def close(self) -> None: ...
+
+
+class _Lines(_Silent):
+    """A line every so many epochs: what suits a file, a log, a notebook."""
+
+    def __init__(self, epochs: int, every: int) -> None:
+        self.epochs = epochs
+        self.every = every
+        self.rows = 0
+        self.began = time.perf_counter()
+
+    def batch(self, epoch: int, rows: int, means: _Means) -> None:
+        self.rows += rows
+
+    def epoch(self, epoch: int, history: History) -> None:
+        done = epoch + 1
+        if done % self.every and done != self.epochs:
+            return
+        seconds = time.perf_counter() - self.began
+        shown = [f"{n.replace('_', ' ')} {history[n][-1]:.4g}" for n in history if n not in ("lr", "seconds")]
+        rate = f"{self.rows / max(seconds, 1e-9):,.0f} examples/s"
+        left = f"{seconds / done * (self.epochs - done):.0f} s left"
+        print(
+            " · ".join([f"epoch {done:>{len(str(self.epochs))}}/{self.epochs}", *shown, rate, left]),
+            flush=True,
+        )
+
+
+class _Bar(_Silent):
+    """One tqdm bar over all epochs, counting examples: the rate is examples per second."""
+
+    def __init__(self, epochs: int, data: Any) -> None:
+        from tqdm import tqdm
+
+        self.epochs = epochs
+        self.validated = ""
+        total = data.examples * epochs if isinstance(data, Batches) else None
+        self.bar: Any = tqdm(total=total, unit=" examples", unit_scale=True, dynamic_ncols=True)
+
+    def batch(self, epoch: int, rows: int, means: _Means) -> None:
+        # update draws at most ten times a second: the text is made only then.
+        if self.bar.update(rows):
+            self.bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+            shown = [f"{name} {total / means.rows:.4g}" for name, total in means.sums.items()]
+            self.bar.set_postfix_str(", ".join(shown) + self.validated, refresh=False)
+
+    def epoch(self, epoch: int, history: History) -> None:
+        if self.bar.total is None:
+            self.bar.total = self.bar.n * self.epochs
+        names = [name for name in history if name.startswith("validation_")]
+        self.validated = "".join(f", {name.replace('_', ' ')} {history[name][-1]:.4g}" for name in names)
+        self.bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+        shown = [f"{n} {history[n][-1]:.4g}" for n in history if n not in (*names, "lr", "seconds")]
+        self.bar.set_postfix_str(", ".join(shown) + self.validated)
+
+    def line(self, text: str) -> None:
+        self.bar.write(text)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def _reporter(progress: bool | int, epochs: int, data: Any) -> _Silent:
+    if progress is False or not epochs:
+        return _Silent()
+    if progress is not True:
+        if progress < 1:
+            raise ValueError(f"fit: progress = {progress}: give True, False, or the epochs between two lines")
+        return _Lines(epochs, progress)
+    return _Bar(epochs, data) if sys.stderr.isatty() else _Lines(epochs, 1)
