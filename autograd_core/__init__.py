@@ -19,6 +19,7 @@ from autograd_core.creation import (
     empty,
     empty_like,
     eye,
+    from_dlpack,
     full,
     full_like,
     linspace,

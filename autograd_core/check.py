@@ -86,11 +86,11 @@ class _Checker:
     def check(self, f: Function, args: Sequence[Any], order: int, last: int) -> None:
         """Compare derivatives of this order, then those of the pullback as a function of its own."""
         directions = [Tensor(self.random(a)) for a in args]
-        expected = self.numeric(f, args, directions)
         value, pull_back = vjp(f, *args)
         float_outputs = [v for v in tree.leaves(value) if isinstance(v, Tensor) and is_float(v.dtype)]
         if len(float_outputs) != len(list(tree.leaves(value))):
             raise ValueError("check_grads: the function must return float tensors")
+        expected = self.numeric(f, args, directions)
         weights = tree.tree_map(lambda v: Tensor(self.random(v)), value)
         reverse = sum(_dot(c, d) for c, d in zip(pull_back(weights), directions, strict=True))
         self.compare(

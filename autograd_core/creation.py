@@ -215,3 +215,13 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
         raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
     grids = np.meshgrid(*(asarray(a).array for a in arrays), indexing=indexing)  # pyright: ignore[reportCallIssue, reportArgumentType]
     return [Tensor(np.ascontiguousarray(grid)) for grid in grids]
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor with a copy of the elements of another library's array (PyTorch, JAX, CuPy on the CPU, ...).
+
+    >>> import autograd_core as ag
+    >>> ag.from_dlpack(np.array([1.0, 2.0])).tolist()
+    [1.0, 2.0]
+    """
+    return tensor(np.from_dlpack(x))

@@ -336,6 +336,13 @@ class Tensor(Value):
             return self.array.astype(wanted)
         return self.numpy()
 
+    def __dlpack__(self, **params: Any) -> Any:
+        """The elements for another library, as a copy: it may write to them."""
+        return self.array.copy().__dlpack__(**params)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **params: Any) -> Any:
         """`np.exp(t)` and `ndarray * t` are the engine's own operations."""
         primitive = _UFUNCS.get(ufunc)

@@ -53,8 +53,8 @@ class Cluster:
 class Edge:
     """A value on its way from box to box.
 
-    `handed_on`: from one repetition to the next. `spine`: to the operation that came right after, which is where
-    the eye should go straight on.
+    `handed_on`: from one repetition to the next. `spine`: an operation's first input, along which the eye should
+    go straight on.
     """
 
     source: int
@@ -286,13 +286,24 @@ class _Plan:
         codes = np.unique(((b[keep] * n) + a[keep]) * 2 + back[keep])
         self.edges = [Edge(a, b) for a, b in self.arrows]
         lengths = 0
+        spines = self._spines()
         for code in codes.tolist():
             pair, handed_on = divmod(code, 2)
             b, a = divmod(pair, n)
-            spine = not handed_on and b == a + 1  # operations were numbered first, in the order they ran
+            spine = not handed_on and spines.get(b, a) == a
             self.edges.append(Edge(a, b, bool(handed_on), spine))
             lengths += abs(b - a)
         return len(self.edges) <= EDGES_PER_BOX * n + 60 and lengths <= SUM_OF_LENGTHS
+
+    def _spines(self) -> dict[int, int]:
+        """For a drawn operation the box that its first recorded input comes from: bias and scale come second."""
+        program, found = self.program, {}
+        for box, (i, _) in self.operation_of.items():
+            sources = program.slot_source[program.first_slot[i] : program.first_slot[i + 1]]
+            first = sources[sources >= 0][:1]
+            if len(first):
+                found[box] = int(self.box_of[self.shown[first[0]]])
+        return found
 
     # Text ------------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,9 @@ _lock = threading.RLock()
 _none: AbstractContextManager = nullcontext()
 _region: list[AbstractContextManager] = []  # filled when the layer is known
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when libgomp is loaded, at the first parallel kernel
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # read when libgomp is loaded, at the first parallel kernel
 
 # numba's default order is tbb, omp, workqueue; a layer that the user chose (NUMBA_THREADING_LAYER) stays chosen.
 if config.THREADING_LAYER == "default":
