@@ -130,8 +130,10 @@ from autograd_core.functions import (
     vecdot,
     where,
 )
-from autograd_core.tape import Primitive, recording
-from autograd_core.tensor import Buffer, Parameter, Tensor
+from autograd_core.parameter import Buffer, Parameter
+from autograd_core.primitive import Primitive
+from autograd_core.tape import recording
+from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, set_num_threads
 from autograd_core.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 

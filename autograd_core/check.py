@@ -8,7 +8,8 @@ import numpy as np
 from autograd_core import tree
 from autograd_core.dtypes import Array, is_float
 from autograd_core.errors import describe
-from autograd_core.tape import Node, Primitive, recording
+from autograd_core.primitive import Primitive
+from autograd_core.tape import Node, recording
 from autograd_core.tensor import Tensor, as_tensor
 from autograd_core.transforms import jvp, vjp
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from autograd_core import random, tree
 from autograd_core.dtypes import Array, is_float
+from autograd_core.linearise import outer_nodes, traced
 from autograd_core.ops.define import operation
 from autograd_core.ops.shape import concat, reshape
+from autograd_core.primitive import Plan
 from autograd_core.sweep import sweep
-from autograd_core.tape import Node, Plan, Static, recording, state
+from autograd_core.tape import Node, Static, recording, state
 from autograd_core.tensor import Tensor
-from autograd_core.transforms import outer_nodes, traced
 
 
 @operation()

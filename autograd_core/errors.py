@@ -7,6 +7,17 @@ import numpy as np
 
 Explained = "__autograd_core_explained__"
 
+# What an operation may raise, the more special kinds first.
+_KINDS = (
+    np.exceptions.AxisError,
+    IndexError,
+    OverflowError,
+    ZeroDivisionError,
+    TypeError,
+    np.linalg.LinAlgError,
+    ValueError,
+)
+
 
 def describe(value: Any) -> str:
     """`float32[2,3]` for an array, the value itself for a scalar."""
@@ -30,21 +41,7 @@ def explain(
     arguments = ", ".join(f"{name} {describe(value)}" for name, value in zip(names, values, strict=False))
     where = f" · in {module_path}" if module_path else ""
     message = f"{operation}: {text} · {arguments}{where}"
-    kind = next(
-        (
-            k
-            for k in (
-                IndexError,
-                OverflowError,
-                ZeroDivisionError,
-                TypeError,
-                np.linalg.LinAlgError,
-                ValueError,
-            )
-            if isinstance(error, k)
-        ),
-        None,
-    )
+    kind = next((k for k in _KINDS if isinstance(error, k)), None)
     if kind is None:
         error.add_note(message)
         explained = error

@@ -13,8 +13,9 @@ import numpy as np
 
 from autograd_core.dtypes import Array, DTypeLike, Shape, check_dtype, default_dtype
 from autograd_core.ops import random as draws
-from autograd_core.tape import Primitive
-from autograd_core.tensor import Buffer, Tensor
+from autograd_core.parameter import Buffer
+from autograd_core.primitive import Primitive
+from autograd_core.tensor import Tensor
 
 stream = Buffer(
     np.array([int.from_bytes(os.urandom(8), "little"), 0], np.uint64)

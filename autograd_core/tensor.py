@@ -1,4 +1,4 @@
-"""Tensor, Parameter, Buffer: an array on the tape, with NumPy's operators and methods.
+"""Tensor: an array on the tape, with NumPy's operators and methods.
 
 Tensors are values: an operation never writes into an array that somebody else may hold. `x[i] = v` and `x += y` make
 a new array and let this one Python object stand for it, which is recorded and can be differentiated like all else.
@@ -19,7 +19,8 @@ from autograd_core.ops import index as i
 from autograd_core.ops import linalg, reduce
 from autograd_core.ops import shape as shaping
 from autograd_core.ops.define import registry
-from autograd_core.tape import Leaf, Node, Primitive, Value, apply, set_result_type, state
+from autograd_core.primitive import Primitive
+from autograd_core.tape import Leaf, Node, Value, apply, set_result_type, state
 from autograd_core.tree import tree_map
 
 _OPERANDS = (Value, int, float, np.ndarray, np.generic, list, tuple)
@@ -371,64 +372,6 @@ def _restore(kind: type[Tensor], array: Array, requires_grad: bool) -> Tensor:
 
 def _plain(value: Any) -> Any:
     return value.numpy() if isinstance(value, Tensor) else value
-
-
-class _State(Tensor):
-    """What a model keeps between steps. `assign` is the one effect there is."""
-
-    __slots__ = ("name",)
-
-    def assign(self, value: Operand) -> None:
-        """Replace the elements, keeping shape and dtype. Raises ValueError for another shape."""
-        if not state.assigning:
-            return  # a checkpointed function runs again: its effects have happened
-        array = value.array if isinstance(value, Value) else as_array(value, self.dtype, copy=True)
-        if array.shape != self.array.shape:
-            raise ValueError(
-                f"assign: {describe(array)} does not fit {type(self).__name__} {getattr(self, 'name', '')} "
-                f"{describe(self.array)}: shapes must be equal"
-            )
-        self.array = array if array.dtype == self.array.dtype else array.astype(self.array.dtype)
-
-    def _rebind(self, new: Tensor, operation: str) -> Self:
-        if state.recording and new.node is not None:
-            raise RuntimeError(
-                f"{operation}: a {type(self).__name__} cannot be changed in place while recording: "
-                "use assign(value), or do it under no_grad()"
-            )
-        return super()._rebind(new, operation)
-
-
-class Parameter(_State):
-    """A tensor that a model learns: it requires a gradient, optimizers assign it.
-
-    >>> import nn
-    >>> nn.Parameter([1.0, 2.0]).requires_grad
-    True
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, dtype: DTypeLike | None = None) -> None:
-        array = as_array(data.array if isinstance(data, Value) else data, dtype, copy=True)
-        super().__init__(array)
-        self.requires_grad = True
-
-
-class Buffer(_State):
-    """A tensor that a model keeps but does not learn: running statistics, counters, an optimizer's moments.
-
-    >>> import nn
-    >>> count = nn.Buffer(0)
-    >>> count.assign(count + 1)
-    >>> count.item()
-    1
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, dtype: DTypeLike | None = None) -> None:
-        super().__init__(as_array(data.array if isinstance(data, Value) else data, dtype, copy=True))
 
 
 set_result_type(Tensor)

@@ -26,7 +26,7 @@ GOAL = 0.01
 WIDTHS = (2, 4, 8, 16, 32, 64, 128, 256, 512)
 FUNCTIONS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "smooth": ("e⁻ˣ sin 3x", lambda x: np.exp(-x) * np.sin(3 * x)),
-    "kinks": ("|sin 4x|", lambda x: np.abs(np.sin(4 * x))),
+    "kinks": ("|sin 2πx|", lambda x: np.abs(np.sin(2 * np.pi * x))),
     "oscillation": ("sin 6πx", lambda x: np.sin(6 * np.pi * x)),
 }
 COLOURS = dict(zip(FUNCTIONS, ("#0072b2", "#d55e00", "#009e73")))
@@ -48,14 +48,17 @@ class Networks(nn.Module):
         """The units' outputs, (seeds, points, width)."""
         return (x * self.weight + self.bias).relu()
 
+    def output(self, h: ag.Tensor) -> ag.Tensor:
+        """The networks' outputs, (seeds, points, 1), from those of the units."""
+        return h @ self.out_weight + self.out_bias
+
     def forward(self, x: ag.Tensor) -> ag.Tensor:
         """The networks' outputs, (seeds, points, 1)."""
-        return self.hidden(x) @ self.out_weight + self.out_bias
+        return self.output(self.hidden(x))
 
     @ag.no_grad()
-    def solve(self, x: ag.Tensor, y: ag.Tensor) -> None:
+    def solve(self, h: ag.Tensor, y: ag.Tensor) -> None:
         """Set the output layer to the least-squares solution, with a ridge at the edge of float64 for stability."""
-        h = self.hidden(x)
         mean, target = h.mean(axis=1, keepdims=True), y.mean()
         h = h - mean
         gram = h.mT @ h
@@ -87,20 +90,21 @@ def fit(function: Callable[[np.ndarray], np.ndarray], width: int, seeds: int, st
     values = (values - values.mean()) / values.std()
     x, y, between, truth = (ag.tensor(part) for part in (grid[::2], values[::2], grid[1::2], values[1::2]))
     networks = Networks(seeds, width)
-    networks.solve(x, y)
+    networks.solve(networks.hidden(x), y)
     before, _ = errors(networks, between, truth)
     optimizer = nn.Adam(networks.parameters(), lr=0.5 / width)
     schedule = nn.schedules.one_cycle(optimizer, steps=steps)
     for _ in range(steps):
-        networks.solve(x, y)
+        hidden = networks.hidden(x)
+        networks.solve(hidden.detach(), y)
         # At the output layer's minimum its own change does not count, so the gradient for the hidden layer is this
         # one. The logarithm gives every seed the same weight however small its error is.
-        loss = ag.log(((networks(x) - y) ** 2).mean(axis=(1, 2)) + 1e-14).sum()
+        loss = ag.log(((networks.output(hidden) - y) ** 2).mean(axis=(1, 2)) + 1e-14).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    networks.solve(x, y)
+    networks.solve(networks.hidden(x), y)
     error, outputs = errors(networks, between, truth)
     return Fit(before, error, outputs[error.argmin()])
 
@@ -117,7 +121,8 @@ def draw_fits(axes, name: str, fits: dict[int, Fit], points: int) -> None:
     grid = np.linspace(-1, 1, 2 * points - 1)
     values = function(grid)
     axes.plot(grid, values, color="#bbbbbb", linewidth=5, label="function")
-    shown = sorted(fits)[: 2 * 3 : 2] if name != "oscillation" else sorted(fits)[1:6:2]
+    shown = sorted(fits)[2:7:2] if name == "oscillation" else sorted(fits)[:4]
+    shown = shown[0], shown[len(shown) // 2], shown[-1]
     for width, colour, dash in zip(shown, ("#cc79a7", "#d55e00", "#0072b2"), (":", "--", "-")):
         fitted = fits[width].best * values.std() + values.mean()
         axes.plot(grid[1::2], fitted, color=colour, linestyle=dash, linewidth=1.6, label=f"{width} units")
@@ -131,15 +136,17 @@ def draw_errors(axes, results: dict[str, dict[int, Fit]]) -> None:
     for name, fits in results.items():
         widths, colour = list(fits), COLOURS[name]
         best = [fits[n].error.min() for n in widths]
-        axes.plot(widths, best, "o-", color=colour, label=f"{name}, hidden layer trained: best seed, all as band")
+        axes.plot(widths, best, "o-", color=colour, label=name)
         axes.fill_between(widths, best, [fits[n].error.max() for n in widths], color=colour, alpha=0.25)
         drawn = [fits[n].before.min() for n in widths]
-        axes.plot(widths, drawn, "--", color=colour, linewidth=1, label=f"{name}, hidden layer as drawn: best seed")
+        axes.plot(widths, drawn, "--", color=colour, linewidth=1)
+    axes.plot([], [], "o-", color="black", label="hidden layer trained: best seed (band: all seeds)")
+    axes.plot([], [], "--", color="black", linewidth=1, label="hidden layer as drawn, output layer solved: best seed")
     n = np.array(widths, float)
     axes.plot(n, (n / n[0]) ** -0.5, color="#999999", linewidth=1)
-    axes.annotate("1/√n (Barron's bound)", (n[-1], (n[-1] / n[0]) ** -0.5), (0, 6), textcoords="offset points", ha="right")
-    axes.plot(n, 0.3 * (n / n[0]) ** -2, color="#999999", linewidth=1)
-    axes.annotate("1/n²", (n[-1], 0.3 * (n[-1] / n[0]) ** -2), (-4, -14), textcoords="offset points", ha="right")
+    axes.annotate("∝ 1/√n (Barron)", (n[-1], (n[-1] / n[0]) ** -0.5), (0, 14), textcoords="offset points", ha="right")
+    axes.plot(n, 0.15 * (n / n[0]) ** -2, color="#999999", linewidth=1)
+    axes.annotate("∝ 1/n²", (n[-2], 0.15 * (n[-2] / n[0]) ** -2), (-4, -14), textcoords="offset points", ha="right")
     axes.set(xscale="log", yscale="log", title="Error against width", xlabel="hidden units n")
     axes.set_ylabel("root mean square error between the data\n(standard deviations of the function)")
     axes.set_xticks(widths, [str(w) for w in widths])
@@ -168,7 +175,7 @@ def main(argv: list[str] | None = None) -> float:
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="numbers of hidden units (2 … 512)")
     parser.add_argument("--seeds", type=int, default=3, help="networks of each width (3)")
     parser.add_argument("--steps", type=int, default=200, help="steps of Adam (200)")
-    parser.add_argument("--points", type=int, default=1024, help="evenly spaced points to learn from (1024)")
+    parser.add_argument("--points", type=int, default=1025, help="evenly spaced points to learn from (1025)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the picture")
     options = parser.parse_args(argv)
 

@@ -1,8 +1,8 @@
 """Why residuals: the gradient through 20, 100 and 1,000 layers, and 1,000 layers that learn.
 
 Both networks are a learned projection of the digit to a few numbers, many equal layers and a head. A plain layer is
-h → W·ReLU(h) + b with He's initialisation, which keeps the size of signal and gradient on average; in any one network of
-finite width both still drift, exponentially in the depth. A residual layer is h → h + (W·ReLU(h) + b)/√depth: the
+h → W·ReLU(h) + b. With Glorot's initialisation each halves the gradient's mean square; He's keeps it, but only on average: in
+one network of finite width it still drifts, exponentially in the depth. A residual layer is h → h + (W·ReLU(h) + b)/√depth: the
 gradient always has the way past it (He et al. 2016), and the factor keeps the sum of all branches of the size of one.
 Writes out/depth.png: the gradient's norm by layer at initialisation, and the training of 1,000 layers of both kinds.
 
@@ -23,7 +23,8 @@ import nn
 
 GOAL = 0.95
 KINDS = ("plain", "residual")
-COLOURS = dict(zip(KINDS, ("#d55e00", "#0072b2")))
+CURVES = (*KINDS, "plain, Glorot")
+COLOURS = dict(zip(CURVES, ("#d55e00", "#0072b2", "#cc79a7")))
 Data = tuple[np.ndarray, np.ndarray]
 
 
@@ -43,10 +44,13 @@ class Layer(nn.Dense):
 def tower(kind: str, depth: int, width: int, seed: int) -> nn.Sequential:
     """Projection, `depth` layers of one kind, head."""
     ag.random.seed(seed)
-    if kind == "plain":
-        layers = [Layer(width) for _ in range(depth)]
-    else:
+    if kind == "residual":
         layers = [nn.Residual(Layer(width, 1 / math.sqrt(depth))) for _ in range(depth)]
+    else:
+        layers = [Layer(width) for _ in range(depth)]
+    if kind == "plain, Glorot":
+        for layer in layers:
+            layer.weight.assign(nn.init.xavier_normal((width, width)))
     return nn.Sequential(nn.Dropout(0.2), nn.Dense(784, width), *layers, nn.ReLU(), nn.Dense(width, 10))
 
 
@@ -71,7 +75,9 @@ def gradient_norms(kind: str, depth: int, width: int, seed: int, data: Data) -> 
         return nn.cross_entropy(head(last(h)), labels)
 
     gradients = ag.grad(loss)([np.zeros((len(images), width)) for _ in layers])
-    return np.array([np.linalg.norm(g.numpy()) for g in gradients])
+    # Divided by the largest element first: the square of 10⁻¹⁶⁰ would be 0.
+    largest = [np.abs(g.numpy()).max() for g in gradients]
+    return np.array([m * np.linalg.norm(g.numpy() / m) if m else 0.0 for g, m in zip(gradients, largest)])
 
 
 def train(
@@ -103,16 +109,21 @@ def train(
     return history, losses
 
 
+def part(norms: dict[tuple[str, int], np.ndarray], kind: str, depth: int) -> str:
+    """What is left of the gradient at the first layer."""
+    return f"{norms[kind, depth][0] / norms[kind, depth][-1]:.1e}"
+
+
 def draw_norms(figure, norms: dict[tuple[str, int], np.ndarray], depths: list[int]) -> None:
     """A panel for each depth, with both kinds, the norm divided by that at the last layer."""
     for axes, depth in zip(figure.subplots(1, len(depths), sharey=True), depths):
-        for kind in KINDS:
+        for kind in CURVES:
             values = norms[kind, depth] / norms[kind, depth][-1]
-            axes.semilogy(range(1, depth + 1), values, color=COLOURS[kind], label=kind)
-        axes.set(title=f"{depth:,} layers", xlabel="layer, from the input")
+            axes.semilogy(range(1, depth + 1), values, color=COLOURS[kind], label=f"{kind}: {part(norms, kind, depth)}")
+        axes.set(title=f"{depth:,} layers", xlabel="layer, from the input", ylim=(1e-18, 1e2))
+        axes.legend(frameon=False, title="left at the first layer", loc="best")
         axes.grid(alpha=0.25)
     figure.axes[0].set_ylabel("gradient norm, relative\nto the last layer's")
-    figure.axes[0].legend(frameon=False, loc="lower right")
     figure.suptitle("What is left of the gradient at each layer, at initialisation")
 
 
@@ -122,17 +133,21 @@ def draw_training(figure, runs: dict[str, tuple[nn.History, list[float]]], depth
     for kind, (history, losses) in runs.items():
         per_epoch = len(losses) / history.epochs
         left.semilogy(np.arange(1, len(losses) + 1), losses, color=COLOURS[kind], alpha=0.3, linewidth=0.8)
-        window = min(20, len(losses))
-        smooth = np.convolve(losses, np.ones(window) / window, "valid")
-        left.semilogy(np.arange(window, len(losses) + 1), smooth, color=COLOURS[kind], linewidth=2, label=kind)
+        smooth = [np.mean(losses[max(0, n - 20) : n]) for n in range(1, len(losses) + 1)]
+        left.semilogy(np.arange(1, len(losses) + 1), smooth, color=COLOURS[kind], linewidth=2, label=kind)
         accuracy = [100 * a for a in history["validation_accuracy"]]
         steps = per_epoch * np.arange(1, history.epochs + 1)
         right.plot(steps, accuracy, "o-", color=COLOURS[kind], label=f"{kind}: {accuracy[-1]:.1f} %")
     left.axhline(math.log(10), color="#999999", linestyle=":", linewidth=1)
-    left.annotate("chance", (1, math.log(10)), (0, 3), textcoords="offset points", color="#777777", fontsize=9)
-    left.set(title="Training loss (mean of 20 steps)", xlabel="step", ylabel="cross-entropy (nats)")
+    left.annotate(
+        "chance", (1, math.log(10)), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right"
+    )
+    left.set(title="Training loss, and its mean over 20 steps", xlabel="step", ylabel="cross-entropy (nats)")
+    left.legend(frameon=False, loc="lower left")
     right.axhline(100 * GOAL, color="#999999", linestyle=":", linewidth=1)
-    right.set(title="Accuracy on the test digits", xlabel="step", ylabel="%", ylim=(0, 102))
+    right.axhline(10, color="#999999", linestyle=":", linewidth=1)
+    right.annotate("chance", (1, 10), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right")
+    right.set(title="Accuracy on the test digits", xlabel="step", ylabel="%", xlim=left.get_xlim(), ylim=(0, 102))
     right.legend(frameon=False, loc="center right")
     figure.suptitle(f"{depth:,} layers in training")
 
@@ -163,7 +178,7 @@ def main(argv: list[str] | None = None) -> float:
     parser.add_argument("--depths", type=int, nargs="+", default=(20, 100, 1000), help="layers (20 100 1000)")
     parser.add_argument("--width", type=int, default=64, help="numbers in each layer (64)")
     parser.add_argument("--epochs", type=int, default=8, help="of the deepest residual network (8)")
-    parser.add_argument("--plain-epochs", type=int, default=1, help="of the deepest plain network (1)")
+    parser.add_argument("--plain-epochs", type=int, default=2, help="of the deepest plain network (2)")
     parser.add_argument("--train", type=int, default=8000, help="how many of the 8,000 training digits (all)")
     parser.add_argument("--lr", type=float, default=3e-3, help="largest learning rate (0.003)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and dropout (0)")
@@ -177,11 +192,11 @@ def main(argv: list[str] | None = None) -> float:
     print("Norm of the gradient at the first layer's output, as a part of that at the last, at initialisation")
     norms: dict[tuple[str, int], np.ndarray] = {}
     for depth in options.depths:
-        for kind in KINDS:
+        for kind in CURVES:
             first = (data[0][:128], data[1][:128])
             norms[kind, depth] = gradient_norms(kind, depth, options.width, options.seed, first)
-        parts = (f"{kind} {norms[kind, depth][0] / norms[kind, depth][-1]:.1e}" for kind in KINDS)
-        print(f"  {depth:5,} layers: {', '.join(parts)}", flush=True)
+        parts = (f"{kind} {part(norms, kind, depth)}" for kind in CURVES)
+        print(f"  {depth:5,} layers: {'; '.join(parts)}", flush=True)
     depth = options.depths[-1]
     runs: dict[str, tuple[nn.History, list[float]]] = {}
     for kind, epochs in zip(KINDS, (options.plain_epochs, options.epochs)):

@@ -36,16 +36,16 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def network() -> nn.Sequential:
     """Conv, two residual stages with pooling between them, and a dense head: 10 logits."""
     return nn.Sequential(
-        nn.Conv(1, 16, 3, padding=1, bias=False),
+        nn.Conv(1, 24, 3, padding=1, bias=False),
         nn.MaxPool(2),  # before the normalisation, which then has a quarter of the work
-        nn.BatchNorm(16),
+        nn.BatchNorm(24),
         nn.ReLU(),
-        nn.ResidualBlock(16, 16),
+        nn.ResidualBlock(24, 24),
         nn.MaxPool(2),
-        nn.ResidualBlock(16, 32),
+        nn.ResidualBlock(24, 48),
         nn.Flatten(),
         nn.Dropout(0.3),
-        nn.Dense(32 * 7 * 7, 10),
+        nn.Dense(48 * 7 * 7, 10),
     )
 
 
@@ -111,10 +111,10 @@ def picture(
         axes.set_title(f"{labels[i]} → {logits[i].argmax()}", fontsize=9)
     for axes in top.axes:
         axes.axis("off")
-    bottom.suptitle("The 16 filters of the first layer")
+    bottom.suptitle("The 24 filters of the first layer")
     filters = next(iter(model.parameters())).numpy()
     limit = np.abs(filters).max()
-    for axes, kernel in zip(bottom.subplots(2, 8).flat, filters):
+    for axes, kernel in zip(bottom.subplots(2, 12).flat, filters):
         axes.imshow(kernel[0], cmap="RdBu_r", vmin=-limit, vmax=limit)
         axes.axis("off")
     path.parent.mkdir(exist_ok=True)
@@ -125,7 +125,7 @@ def picture(
 def main(argv: list[str] | None = None) -> float:
     """Train, test, print, draw; the accuracy on the test part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=12, help="passes over the training digits (12)")
+    parser.add_argument("--epochs", type=int, default=10, help="passes over the training digits (10)")
     parser.add_argument("--train", type=int, default=8000, help="how many of the 8,000 training digits (all)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order, shifts and dropout (0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the picture")

@@ -6,7 +6,7 @@
 (5, 1)
 """
 
-from autograd_core.tensor import Buffer, Parameter
+from autograd_core.parameter import Buffer, Parameter
 from nn import data, init, schedules
 from nn.activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from nn.containers import Residual, ResidualBlock, Sequential

@@ -12,8 +12,9 @@ from numpy import ndarray
 
 from autograd_core.dtypes import Array
 from autograd_core.errors import Explained, describe, explain
+from autograd_core.parameter import Buffer, Parameter
 from autograd_core.tape import Value, operand, state
-from autograd_core.tensor import Buffer, Parameter, Tensor
+from autograd_core.tensor import Tensor
 
 _PATH = "_path"  # where a module keeps its own path
 _NOTED = "__autograd_core_noted__"  # set on an exception that has been told where it happened

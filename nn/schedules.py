@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from autograd_core.ops.elementwise import cos, floor, maximum, minimum, where
-from autograd_core.tensor import Buffer, Tensor
+from autograd_core.parameter import Buffer
+from autograd_core.tensor import Tensor
 
 Curve = Callable[
     [Any, Any], Any

@@ -9,9 +9,9 @@ if WORKER:  # before NumPy and numba are imported: workers share the cores
     os.environ.setdefault("NUMBA_NUM_THREADS", "2")  # the kernels' tests compare one thread with two
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import hypothesis
-import numpy as np
-import pytest
+import hypothesis  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")

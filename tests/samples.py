@@ -456,7 +456,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "atan2": np.arctan2,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "erf": scipy.special.erf,
-    "sigmoid": scipy.special.expit,
+    # Integers become what NumPy's functions make of them.
+    "sigmoid": lambda x: scipy.special.expit(x.astype(np.result_type(np.exp(x), np.float32))),
     "softplus": lambda x: np.logaddexp(x, np.zeros_like(x)),
     "relu": lambda x: np.maximum(x, 0),
     "gate": lambda y, x: np.where(x > 0, y, 0),
@@ -465,7 +466,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "alias": lambda x: x,
     "permute_dims": lambda x, axes: np.transpose(x, axes),
     "concat": lambda *arrays, axis: np.concatenate(arrays, axis=axis),
-    "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value),
+    "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value) if x.ndim else x,
     "getitem": lambda x, index: x[index],
     "scatter": _scattered,
     "setitem": _written,

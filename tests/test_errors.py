@@ -1,4 +1,4 @@
-"""Bad input: the right kind of error, with the operation, the arguments' shapes and dtypes, the module path, the mend."""
+"""Bad input: the right kind of error, with operation, arguments' shapes and dtypes, module path, mend."""
 
 import re
 
@@ -73,7 +73,8 @@ CASES = {
     "inv-shape": (lambda: ag.linalg.inv(A), ValueError, ["inv", "float32[2,3]"]),
     "cholesky": (lambda: ag.linalg.cholesky(-ag.eye(2)), np.linalg.LinAlgError, ["cholesky", "float32[2,2]"]),
     "backward-shape": (lambda: (ag.Parameter([1.0, 2.0]) * 2).backward([1.0]), ValueError, ["backward:", "[1]", "[2]"]),
-    "backward-scalar": (lambda: (ag.Parameter([1.0, 2.0]) * 2).backward(), RuntimeError, ["backward:", "sum", "cotangent"]),
+    "backward-scalar": (lambda: (ag.Parameter([1.0, 2.0]) * 2).backward(), RuntimeError, [
+        "backward:", "sum", "cotangent"]),
     "backward-graph": (lambda: V.backward(), RuntimeError, ["backward:", "float32[3]", "requires_grad=True"]),
     "requires-grad": (lambda: ag.tensor([1], requires_grad=True), TypeError, ["int64[1]", "astype('float32')"]),
     "grad-shape": (lambda: ag.grad(lambda x: x)(V), ValueError, ["grad:", "float32[3]", "sum", "jacobian"]),

@@ -13,8 +13,10 @@ import pytest
 
 from autograd_core.graph import DrawingError, Graph, GraphvizMissing, LayoutTimeout, draw
 from autograd_core.graph.labels import clean
-from autograd_core.tape import Primitive, state
-from autograd_core.tensor import Parameter, Tensor
+from autograd_core.parameter import Parameter
+from autograd_core.primitive import Primitive
+from autograd_core.tape import state
+from autograd_core.tensor import Tensor
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -482,7 +484,7 @@ import sys
 sys.path[:0] = PATHS
 import numpy as np
 from autograd_core.graph import draw
-from autograd_core.tape import Primitive
+from autograd_core.primitive import Primitive
 from autograd_core.tensor import Tensor
 x = Tensor(np.ones(3, np.float32)); x.requires_grad = True
 f = Primitive(lambda x, way=None: x, name="f")

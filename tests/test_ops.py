@@ -1,4 +1,4 @@
-"""Every operation: values, dtypes, derivatives, layouts, special values. Driven by the registry: none can be left out."""
+"""Every operation: values, dtypes, derivatives, layouts, special values. The registry says what there is to test."""
 
 import itertools
 import math

@@ -755,21 +755,35 @@ def test_nodes_are_numbered_in_the_order_of_computation_and_name_themselves():
 # Random programs ------------------------------------------------------------------------------------------------
 
 UNARY = {
-    "sin": ag.sin, "tanh": ag.tanh, "exp": lambda a: ag.exp(0.3 * ag.tanh(a)), "square": lambda a: 0.3 * ag.square(a),
-    "sigmoid": ag.sigmoid, "softplus": ag.softplus, "negate": lambda a: -a, "transpose": lambda a: a.T,
-    "flip": lambda a: a.flip(axis=0), "softmax": lambda a: ag.softmax(a, axis=1), "roll": lambda a: ag.roll(a, 1, axis=0),
-    "rows": lambda a: a[np.array([1, 0, 1])[:, None], np.array([0, 2, 1])], "cumsum": lambda a: 0.3 * a.cumulative_sum(axis=0),
-    "center": lambda a: a - a.mean(axis=0, keepdims=True), "logsumexp": lambda a: a + ag.logsumexp(a, axis=1, keepdims=True),
-    "prod": lambda a: a + ag.prod(ag.tanh(a), axis=0), "atan": ag.atan,
+    "sin": ag.sin, "tanh": ag.tanh, "atan": ag.atan, "sigmoid": ag.sigmoid, "softplus": ag.softplus,
+    "exp": lambda a: ag.exp(0.3 * ag.tanh(a)),
+    "square": lambda a: 0.3 * ag.square(a),
+    "negate": lambda a: -a,
+    "transpose": lambda a: a.T,
+    "flip": lambda a: a.flip(axis=0),
+    "roll": lambda a: ag.roll(a, 1, axis=0),
+    "rows": lambda a: a[np.array([1, 0, 1])[:, None], np.array([0, 2, 1])],
+    "softmax": lambda a: ag.softmax(a, axis=1),
+    "logsumexp": lambda a: a + ag.logsumexp(a, axis=1, keepdims=True),
+    "cumsum": lambda a: 0.3 * a.cumulative_sum(axis=0),
+    "center": lambda a: a - a.mean(axis=0, keepdims=True),
+    "prod": lambda a: a + ag.prod(ag.tanh(a), axis=0),
 }  # fmt: skip
 BINARY = {
-    "add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "multiply": lambda a, b: ag.tanh(a) * b,
-    "divide": lambda a, b: a / (1.5 + ag.square(ag.tanh(b))), "matmul": lambda a, b: 0.3 * ag.tanh(a) @ b,
-    "logaddexp": ag.logaddexp, "atan2": lambda a, b: ag.atan2(a, 2.0 + ag.sigmoid(b)),
-    "row": lambda a, b: a + b[0], "column": lambda a, b: a * ag.tanh(b[:, :1]),
-    "where": lambda a, b: ag.where(np.eye(3, dtype=bool), a, b), "write": lambda a, b: written(a, b),
-    "power": lambda a, b: (1.0 + ag.sigmoid(a)) ** ag.tanh(b), "joined": lambda a, b: ag.concat([a, b])[1:4],
-}  # fmt: skip
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: ag.tanh(a) * b,
+    "divide": lambda a, b: a / (1.5 + ag.square(ag.tanh(b))),
+    "matmul": lambda a, b: 0.3 * ag.tanh(a) @ b,
+    "logaddexp": ag.logaddexp,
+    "atan2": lambda a, b: ag.atan2(a, 2.0 + ag.sigmoid(b)),
+    "row": lambda a, b: a + b[0],
+    "column": lambda a, b: a * ag.tanh(b[:, :1]),
+    "where": lambda a, b: ag.where(np.eye(3, dtype=bool), a, b),
+    "write": lambda a, b: written(a, b),
+    "power": lambda a, b: (1.0 + ag.sigmoid(a)) ** ag.tanh(b),
+    "joined": lambda a, b: ag.concat([a, b])[1:4],
+}
 
 
 def written(a, b):

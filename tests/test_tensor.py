@@ -115,7 +115,7 @@ def test_no_function_makes_an_unsupported_dtype(dtype):
 
 
 def test_ragged_lists_are_an_error():
-    with pytest.raises(ValueError, match="inhomogeneous|ragged"):
+    with pytest.raises(ValueError, match=r"inhomogeneous|ragged"):
         ag.tensor([[1.0], [1.0, 2.0]])
 
 

@@ -283,7 +283,7 @@ def test_vjp_checks_its_cotangent():
     with pytest.raises(ValueError, match=r"cotangent.*\[3\]"):
         pull(np.ones(2))
     _, pull = ag.vjp(lambda x: [x, x], X)
-    with pytest.raises(ValueError, match="shorter|structure|2"):
+    with pytest.raises(ValueError, match=r"2|short"):
         pull([np.ones(3)])
 
 

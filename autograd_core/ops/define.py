@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.tape import Primitive
+from autograd_core.primitive import Primitive
 
 registry: dict[str, Primitive] = {}
 

@@ -12,11 +12,13 @@ from autograd_core.ops.shape import broadcast_to, concat, flip, pad, permute_dim
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """The axes as sorted non-negative numbers; None means all. Raises ValueError when one is out of range."""
+    """The axes as sorted non-negative numbers; None means all. Raises AxisError when one is out of range."""
     chosen = range(ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
     for a in chosen:
         if not -ndim <= a < ndim:
-            raise ValueError(f"axis {a} is out of range for {ndim} dimensions: use {-ndim} to {ndim - 1}")
+            raise np.exceptions.AxisError(
+                f"axis {a} is out of range for {ndim} dimensions: use {-ndim} to {ndim - 1}"
+            )
     found = sorted(int(a) % ndim for a in chosen)
     if len(set(found)) != len(found):
         raise ValueError(f"axis {axis} names an axis twice")
