@@ -65,7 +65,7 @@ class Plan:
 def _caller(
     rule: Rule, slot: dict[str, int], position: int, arity: int
 ) -> Callable[[Any, Sequence[Any], Static], Any]:
-    """The rule as a function of (cotangent, saved, params), written out for few arguments: that is twice as fast."""
+    """The rule as a function of (cotangent, saved, params), written out for few: every cotangent goes through here."""
     function, reads = rule.function, rule.reads
     picks = [slot[name] for name in reads if name in slot]
     if len(picks) == len(reads) <= 2:

@@ -1,9 +1,10 @@
 """Why residuals: the gradient through 20, 100 and 1,000 layers, and 1,000 layers that learn.
 
 Both networks are a learned projection of the digit to a few numbers, many equal layers and a head. A plain layer is
-h → W·ReLU(h) + b. With Glorot's initialisation each halves the gradient's mean square; He's keeps it, but only on average: in
-one network of finite width it still drifts, exponentially in the depth. A residual layer is h → h + (W·ReLU(h) + b)/√depth: the
-gradient always has the way past it (He et al. 2016), and the factor keeps the sum of all branches of the size of one.
+h → W·ReLU(h) + b. With Glorot's initialisation each halves the gradient's mean square; He's keeps it, but only on
+average: in one network of finite width it still drifts, exponentially in the depth. A residual layer is
+h → h + (W·ReLU(h) + b)/√depth: the gradient always has the way past it (He et al. 2016), and the factor keeps the sum
+of all branches of the size of one.
 Writes out/depth.png: the gradient's norm by layer at initialisation, and the training of 1,000 layers of both kinds.
 
     python examples/depth.py
@@ -14,6 +15,7 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mnist import digits
@@ -24,7 +26,7 @@ import nn
 GOAL = 0.95
 KINDS = ("plain", "residual")
 CURVES = (*KINDS, "plain, Glorot")
-COLOURS = dict(zip(CURVES, ("#d55e00", "#0072b2", "#cc79a7")))
+COLOURS = dict[str, str](zip(CURVES, ("#d55e00", "#0072b2", "#cc79a7")))
 Data = tuple[np.ndarray, np.ndarray]
 
 
@@ -44,13 +46,12 @@ class Layer(nn.Dense):
 def tower(kind: str, depth: int, width: int, seed: int) -> nn.Sequential:
     """Projection, `depth` layers of one kind, head."""
     ag.random.seed(seed)
-    if kind == "residual":
-        layers = [nn.Residual(Layer(width, 1 / math.sqrt(depth))) for _ in range(depth)]
-    else:
-        layers = [Layer(width) for _ in range(depth)]
-    if kind == "plain, Glorot":
-        for layer in layers:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layer = Layer(width, 1 / math.sqrt(depth) if kind == "residual" else 1.0)
+        if kind == "plain, Glorot":
             layer.weight.assign(nn.init.xavier_normal((width, width)))
+        layers.append(nn.Residual(layer) if kind == "residual" else layer)
     return nn.Sequential(nn.Dropout(0.2), nn.Dense(784, width), *layers, nn.ReLU(), nn.Dense(width, 10))
 
 
@@ -81,10 +82,10 @@ def gradient_norms(kind: str, depth: int, width: int, seed: int, data: Data) -> 
 
 
 def train(
-    kind: str, options: argparse.Namespace, epochs: int, data: Data, test: Data
+    kind: str, depth: int, options: argparse.Namespace, epochs: int, data: Data, test: Data
 ) -> tuple[nn.History, list[float]]:
-    """Train the deepest tower of a kind; its history, and the loss at every step."""
-    model = tower(kind, options.depths[-1], options.width, options.seed)
+    """Train a tower; its history, and the loss at every step."""
+    model = tower(kind, depth, options.width, options.seed)
     batches = nn.data.batches(data, 128, seed=options.seed, drop_last=True)
     # Both kinds have the same rates; those of the full number of epochs, so that fewer are a part of the same run.
     optimizer = nn.AdamW(model.parameters(), lr=options.lr, weight_decay=0.01)
@@ -104,6 +105,7 @@ def train(
         optimizer,
         epochs,
         validation=nn.data.batches(test, 500, shuffle=False),
+        progress=depth > 0,
         schedule=nn.schedules.one_cycle(optimizer, steps=steps),
     )
     return history, losses
@@ -114,12 +116,14 @@ def part(norms: dict[tuple[str, int], np.ndarray], kind: str, depth: int) -> str
     return f"{norms[kind, depth][0] / norms[kind, depth][-1]:.1e}"
 
 
-def draw_norms(figure, norms: dict[tuple[str, int], np.ndarray], depths: list[int]) -> None:
+def draw_norms(figure: Any, norms: dict[tuple[str, int], np.ndarray], depths: list[int]) -> None:
     """A panel for each depth, with both kinds, the norm divided by that at the last layer."""
     for axes, depth in zip(figure.subplots(1, len(depths), sharey=True), depths):
         for kind in CURVES:
             values = norms[kind, depth] / norms[kind, depth][-1]
-            axes.semilogy(range(1, depth + 1), values, color=COLOURS[kind], label=f"{kind}: {part(norms, kind, depth)}")
+            axes.semilogy(
+                range(1, depth + 1), values, color=COLOURS[kind], label=f"{kind}: {part(norms, kind, depth)}"
+            )
         axes.set(title=f"{depth:,} layers", xlabel="layer, from the input", ylim=(1e-18, 1e2))
         axes.legend(frameon=False, title="left at the first layer", loc="best")
         axes.grid(alpha=0.25)
@@ -127,7 +131,7 @@ def draw_norms(figure, norms: dict[tuple[str, int], np.ndarray], depths: list[in
     figure.suptitle("What is left of the gradient at each layer, at initialisation")
 
 
-def draw_training(figure, runs: dict[str, tuple[nn.History, list[float]]], depth: int) -> None:
+def draw_training(figure: Any, runs: dict[str, tuple[nn.History, list[float]]], depth: int) -> None:
     """Training loss by step, test accuracy by epoch."""
     left, right = figure.subplots(1, 2)
     for kind, (history, losses) in runs.items():
@@ -140,14 +144,23 @@ def draw_training(figure, runs: dict[str, tuple[nn.History, list[float]]], depth
         right.plot(steps, accuracy, "o-", color=COLOURS[kind], label=f"{kind}: {accuracy[-1]:.1f} %")
     left.axhline(math.log(10), color="#999999", linestyle=":", linewidth=1)
     left.annotate(
-        "chance", (1, math.log(10)), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right"
+        "chance",
+        (1, math.log(10)),
+        (0, 3),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
     )
     left.set(title="Training loss, and its mean over 20 steps", xlabel="step", ylabel="cross-entropy (nats)")
     left.legend(frameon=False, loc="lower left")
     right.axhline(100 * GOAL, color="#999999", linestyle=":", linewidth=1)
     right.axhline(10, color="#999999", linestyle=":", linewidth=1)
-    right.annotate("chance", (1, 10), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right")
-    right.set(title="Accuracy on the test digits", xlabel="step", ylabel="%", xlim=left.get_xlim(), ylim=(0, 102))
+    right.annotate(
+        "chance", (1, 10), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right"
+    )
+    right.set(
+        title="Accuracy on the test digits", xlabel="step", ylabel="%", xlim=left.get_xlim(), ylim=(0, 102)
+    )
     right.legend(frameon=False, loc="center right")
     figure.suptitle(f"{depth:,} layers in training")
 
@@ -162,7 +175,8 @@ def picture(
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(12, 8), layout="constrained")
-    top, bottom = figure.subfigures(2, 1)
+    halves: Any = figure.subfigures(2, 1)
+    top, bottom = halves
     draw_norms(top, norms, depths)
     draw_training(bottom, runs, depths[-1])
     for axes in figure.axes:
@@ -189,7 +203,9 @@ def main(argv: list[str] | None = None) -> float:
     images, labels, test_images, test_labels = digits()
     data = images.reshape(-1, 784)[: options.train], labels[: options.train]
     test = test_images.reshape(-1, 784), test_labels
-    print("Norm of the gradient at the first layer's output, as a part of that at the last, at initialisation")
+    print(
+        "Norm of the gradient at the first layer's output, as a part of that at the last, at initialisation"
+    )
     norms: dict[tuple[str, int], np.ndarray] = {}
     for depth in options.depths:
         for kind in CURVES:
@@ -202,18 +218,28 @@ def main(argv: list[str] | None = None) -> float:
     for kind, epochs in zip(KINDS, (options.plain_epochs, options.epochs)):
         print(f"Training {depth:,} {kind} layers of width {options.width}, {epochs} epochs", flush=True)
         start = time.perf_counter()
-        runs[kind] = train(kind, options, epochs, data, test)
+        runs[kind] = train(kind, depth, options, epochs, data, test)
         history, losses = runs[kind]
         seconds = time.perf_counter() - start
         print(
-            f"  {len(losses)} steps in {seconds:.0f} s: loss {np.mean(losses[-20:]):.3f} (mean of the last 20; chance is "
-            f"{math.log(10):.3f}), accuracy on {len(test_labels)} test digits {history['validation_accuracy'][-1]:.2%}"
+            f"  {len(losses)} steps in {seconds:.0f} s: loss {np.mean(losses[-20:]):.3f} (mean of the last 20; "
+            f"chance is {math.log(10):.3f}), accuracy on {len(test_labels)} test digits "
+            f"{history['validation_accuracy'][-1]:.2%}"
         )
+    shallow, _ = train("residual", 0, options, options.epochs, data, test)
+    print(
+        f"Projection and head with no layer between reach {shallow['validation_accuracy'][-1]:.2%} in as many epochs:"
+    )
+    print(
+        "that a thousand layers learn at all is what the shortcuts give, not that so many are needed for digits."
+    )
     accuracy = runs["residual"][0]["validation_accuracy"][-1]
     path = options.out / "depth.png"
     picture(path, norms, runs, options.depths)
     reached = "reached" if accuracy >= GOAL else "not reached"
-    print(f"Accuracy of {depth:,} residual layers: {accuracy:.2%}, the goal {GOAL:.0%} is {reached}. Picture: {path}")
+    print(
+        f"Accuracy of {depth:,} residual layers: {accuracy:.2%}, the goal {GOAL:.0%} is {reached}. Picture: {path}"
+    )
     return accuracy
 
 

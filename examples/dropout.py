@@ -6,8 +6,9 @@ part only (late) lowers the *test* loss of models that overfit. Here both are tr
 network that sees much data for a short time, and with a large one that sees little data for a long time. Every seed
 gives all four ways the same initial weights and the same order of the data, so their losses are compared in pairs.
 
-Expect the second finding and not the first: these networks are small and their gradients not noisy. With one to four hidden
-layers of 8 to 128, rates from 0.05 to 0.3 and two to nine epochs, early dropout always left a higher training loss.
+Expect the second finding and not the first: these networks are small and their gradients not noisy. With
+one to four hidden layers of 8 to 128, rates from 0.05 to 0.3 and two to nine epochs, early dropout always left a higher
+training loss.
 Writes out/dropout.png: training and test loss of every run.
 
     python examples/dropout.py
@@ -145,7 +146,7 @@ def conclude(regime: Regime, losses: Losses) -> None:
     baseline = losses["no dropout"].mean(0)
     for way, pair in differences(losses).items():
         for i, kind in enumerate(LOSSES):
-            print(verdict(way, kind, *pair[i], baseline[i]))
+            print(verdict(way, kind, pair[i, 0], pair[i, 1], baseline[i]))
 
 
 def claims(results: list[tuple[Regime, Losses]]) -> None:
@@ -153,7 +154,13 @@ def claims(results: list[tuple[Regime, Losses]]) -> None:
     print("\nThe paper's two findings, here:")
     for (regime, losses), way, i in zip(results, ("early", "late"), (0, 1)):
         mean, half = differences(losses)[way][i]
-        seen = "not to be told from chance" if abs(mean) <= half else "seen" if mean < 0 else "not seen, the opposite is"
+        seen = (
+            "not to be told from chance"
+            if abs(mean) <= half
+            else "seen"
+            if mean < 0
+            else "not seen, the opposite is"
+        )
         part = f"{mean / losses['no dropout'][:, i].mean():+.1%}"
         print(f"  {way} dropout lowers the {LOSSES[i]} loss when {regime.name.lower()}: {seen} ({part})")
     late, standard = (results[1][1][way][:, 1] for way in ("late", "standard"))
@@ -192,7 +199,9 @@ def picture(path: Path, results: list[tuple[Regime, Losses]]) -> None:
                     )
             axes.set(yticks=range(len(WAYS)), yticklabels=list(WAYS), ylim=(len(WAYS) - 0.5, -0.9))
             axes.margins(x=0.12)
-            axes.set(title=f"{regime.name}: {kind} loss", xlabel="cross-entropy at the end, nothing dropped (nats)")
+            axes.set(
+                title=f"{regime.name}: {kind} loss", xlabel="cross-entropy at the end, nothing dropped (nats)"
+            )
             axes.spines[["top", "right"]].set_visible(False)
     seeds = len(results[0][1]["no dropout"])
     figure.suptitle(
@@ -208,9 +217,13 @@ def main(argv: list[str] | None = None) -> dict[str, Losses]:
     """Measure both regimes, print what they show, draw; the losses by regime and way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=8, help="runs of each kind, at least 2 (8)")
-    parser.add_argument("--digits", type=int, nargs=2, default=(8000, 500), help="under-, overfitting (8000 500)")
+    parser.add_argument(
+        "--digits", type=int, nargs=2, default=(8000, 500), help="under-, overfitting (8000 500)"
+    )
     parser.add_argument("--epochs", type=int, nargs=2, default=(3, 45), help="under-, overfitting (3 45)")
-    parser.add_argument("--width", type=int, nargs=2, default=(32, 256), help="of both hidden layers (32 256)")
+    parser.add_argument(
+        "--width", type=int, nargs=2, default=(32, 256), help="of both hidden layers (32 256)"
+    )
     parser.add_argument("--rate", type=float, nargs=2, default=(0.1, 0.5), help="of dropout (0.1 0.5)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the picture")
     options = parser.parse_args(argv)

@@ -31,7 +31,10 @@ def program(monkeypatch):
 
     yield load
     for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and Path(sys.modules[name].__file__).parent == EXAMPLES:
+        if (
+            getattr(sys.modules[name], "__file__", None)
+            and Path(sys.modules[name].__file__).parent == EXAMPLES
+        ):
             del sys.modules[name]
     assert not plt.get_fignums(), "the program left a figure open"
 
@@ -63,7 +66,19 @@ def test_mnist(program, tmp_path, capsys):
 
 def test_faces(program, tmp_path, capsys):
     pytest.importorskip("skimage")
-    options = ["--steps", "12", "--folds", "2", "--sizes", "5", "80", "--repeats", "1", "--out", str(tmp_path)]
+    options = [
+        "--steps",
+        "12",
+        "--folds",
+        "2",
+        "--sizes",
+        "5",
+        "80",
+        "--repeats",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
     accuracy = program("faces").main(options)
     assert accuracy > 0.8  # chance is 0.5
     out = capsys.readouterr().out
@@ -89,7 +104,19 @@ def test_faces_are_split_evenly_and_saliency_is_the_gradient(program):
 
 
 def test_depth(program, tmp_path, capsys):
-    options = ["--depths", "5", "60", "--width", "16", "--epochs", "3", "--plain-epochs", "1", "--train", "2048"]
+    options = [
+        "--depths",
+        "5",
+        "60",
+        "--width",
+        "16",
+        "--epochs",
+        "3",
+        "--plain-epochs",
+        "1",
+        "--train",
+        "2048",
+    ]
     accuracy = program("depth").main([*options, "--out", str(tmp_path)])
     assert accuracy > 0.6  # chance is 0.1
     assert "60 residual layers" in capsys.readouterr().out

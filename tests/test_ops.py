@@ -509,6 +509,18 @@ def test_reductions_of_integers_are_right_and_do_not_wrap_around(name, dtype):
     np.testing.assert_allclose(got.numpy(), want, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if np.dtype(d).kind in "biu"])
+def test_sum_prod_and_cumulative_sum_of_small_integers_are_as_wide_as_in_numpy(dtype):
+    values = np.array([1, 1, 1] if dtype == "bool" else [100, 100, 3]).astype(dtype)
+    same(ag.sum(ag.tensor(values)), np.sum(values))
+    same(ag.prod(ag.tensor(values)), np.prod(values))
+    same(
+        ag.prod(ag.tensor(values.reshape(1, 3)), axis=1, keepdims=True),
+        np.prod(values.reshape(1, 3), axis=1, keepdims=True),
+    )
+    same(ag.cumulative_sum(ag.tensor(values)), np.cumsum(values))
+
+
 @pytest.mark.parametrize("scalar", [True, 2, 2.5, -1])
 @pytest.mark.parametrize("name", [n for n in elementwise if registry[n].arity == 2])
 def test_python_scalars_are_weak_on_either_side(name, scalar):
@@ -583,6 +595,14 @@ def test_ties_share_the_gradient(f):
     np.testing.assert_allclose(x.grad.numpy(), chosen / chosen.sum(axis=1, keepdims=True))
 
 
+@pytest.mark.parametrize("f", [ag.max, ag.min])
+def test_the_gradient_of_nan_goes_to_the_nan(f):
+    """As in max_pool: the element that won is the one that moves the result."""
+    x = ag.tensor([[1.0, np.nan, 3.0], [1.0, 2.0, 2.0]], requires_grad=True)
+    f(x, axis=1).sum().backward()
+    assert x.grad.tolist()[0] == [0.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize("f", [ag.maximum, ag.minimum])
 def test_at_a_tie_each_side_gets_half(f):
     x, y = (ag.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
@@ -612,6 +632,15 @@ def test_prod_has_right_derivatives_with_zeros_among_the_factors(zeros):
     for i, j in itertools.product(range(5), repeat=2):
         np.testing.assert_allclose(hessian[i, j], 0 if i == j else np.prod(np.delete(x, [i, j])))
     ag.check_grads(lambda v: ag.prod(v), (x,), order=3)
+
+
+@pytest.mark.parametrize("f", [ag.asin, ag.acos])
+def test_the_arc_functions_derivatives_keep_their_digits_near_the_ends(f):
+    for distance in (1e-3, 1e-9, 1e-12):
+        for sign in (1, -1):
+            x = np.float64(sign * (1 - distance))
+            want = 1 / np.sqrt((1 - abs(x)) * (1 + abs(x)))
+            assert abs(ag.grad(f)(x).item()) == pytest.approx(want, rel=1e-12)
 
 
 def test_power_at_zero():
@@ -969,6 +998,37 @@ def test_composite_functions_never_write_to_their_inputs(composite):
         out.backward(weights(out.shape), retain_graph=True)
     for memory, original in zip(memories, composite.arrays, strict=True):
         np.testing.assert_array_equal(memory, original)
+
+
+def test_clip_with_nan_among_bounds_or_elements_as_numpy():
+    x = np.array([1.0, np.nan, 3.0])
+    for low, high in [
+        (np.nan, None),
+        (None, np.nan),
+        (0.0, 2.0),
+        (np.array([np.nan, 0.0, 0.0]), 2.0),
+        (2.5, 1.5),
+    ]:
+        same(ag.clip(x, low, high), np.clip(x, low, high))
+
+
+def test_numpy_integers_are_taken_for_sizes_axes_and_shifts():
+    n, x = np.int64(2), ag.tensor(real(2, 2))
+    one = np.int32(1)
+    for got, want in [
+        (ag.reshape(x, np.int64(4)), (4,)), (x.reshape(n, n), (2, 2)), (ag.broadcast_to(x[0, 0], n), (2,)),
+        (ag.tile(x, n), (2, 4)), (ag.repeat(x, n, axis=one), (2, 4)), (ag.pad(x, n), (6, 6)), (ag.zeros(n), (2,)),
+        (ag.roll(x, one, axis=one), (2, 2)), (ag.flip(x, axis=one), (2, 2)), (ag.moveaxis(x, one, np.int64(0)), (2, 2)),
+        (ag.sum(x, axis=one), (2,)), (ag.prod(x, axis=one), (2,)), (ag.argmax(x, axis=one), (2,)),
+        (ag.logsumexp(x, axis=one), (2,)), (ag.linalg.norm(x, axis=one), (2,)), (ag.softmax(x, axis=one), (2, 2)),
+        (ag.split(x, n, axis=one)[0], (2, 1)), (ag.concat([x, x], axis=one), (2, 4)),
+        (ag.stack([x, x], axis=one), (2, 2, 2)),
+        (ag.expand_dims(x, axis=one), (2, 1, 2)), (ag.take(x, n - 1, axis=one), (2,)), (ag.sort(x, axis=one), (2, 2)),
+        (ag.cumulative_sum(x, axis=one), (2, 2)), (ag.tril(x, k=one), (2, 2)), (ag.random.uniform(n), (2,)),
+        (ag.avg_pool(x[None, None], n), (1, 1, 1, 1)),
+    ]:  # fmt: skip
+        assert got.shape == want
+    ag.check_grads(lambda v: ag.roll(v, n, axis=one) * ag.roll(v, n), (x,))
 
 
 def test_nonzero_as_numpy():

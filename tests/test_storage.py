@@ -181,7 +181,7 @@ def test_a_power_cut_leaves_the_old_file(saved, monkeypatch):
 @pytest.mark.parametrize(
     "value",
     [object(), {1, 2}, np.float16(1), np.array(["a"]), np.array([None]), 1j * np.ones(2), {1: "a", "1": "b"}],
-    ids=repr,
+    ids=["object", "set", "float16", "text array", "object array", "complex", "keys that collide"],
 )
 def test_what_cannot_be_stored_is_refused_and_nothing_written(tmp_path, value):
     with pytest.raises(TypeError, match=r"save: .*extra"):

@@ -34,6 +34,7 @@ def nodes_of(tensor):
 # Shapes of graphs ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_chain_of_a_million_operations_goes_forward_backward_and_away():
     x = leaf(1.0)
     y = x
@@ -228,6 +229,52 @@ def test_a_cotangent_takes_the_tensors_dtype():
     assert x.grad.tolist() == [2.0, 1.0]
     (x * 2).backward([1, 0])
     assert x.grad.tolist() == [4.0, 1.0]
+
+
+def test_rules_get_cotangents_of_their_results_own_dtype_and_ndarrays_unless_create_graph():
+    seen = []
+
+    @ag.primitive
+    def spied(x):
+        return x * 1.0
+
+    def rule(g):
+        seen.append((type(g), g.dtype.name))
+        return g
+
+    spied.defvjp(rule)
+    x = leaf([1.0, 2.0], "float32")
+    spied(x).backward(np.ones(2))
+    spied(x).backward([1, 2])
+    spied(x).backward([1.0, 2.0], create_graph=True)
+    assert seen == [(np.ndarray, "float32"), (np.ndarray, "float32"), (ag.Tensor, "float32")]
+
+
+def test_a_rule_that_uses_a_tracked_tensor_is_recorded_only_with_create_graph():
+    factor = leaf(3.0)
+    recorded = []
+
+    @ag.primitive
+    def scaled(x):
+        return x * 3.0
+
+    def rule(g):
+        share = g * factor
+        recorded.append(share.requires_grad)
+        return share
+
+    scaled.defvjp(rule)
+    scaled(leaf(1.0)).backward()
+    scaled(leaf(1.0)).backward(create_graph=True)
+    assert recorded == [False, True]
+
+
+def test_create_graph_under_no_grad_still_gives_gradients_that_can_be_differentiated():
+    x = leaf([2.0])
+    y = x**3
+    with ag.no_grad():
+        y.backward(create_graph=True)
+    assert x.grad.requires_grad
 
 
 def test_backward_on_a_tensor_without_a_graph_says_how_to_get_one():
@@ -473,10 +520,11 @@ def test_graphs_die_by_reference_count_alone(how):
         assert [r for r in leaves if r() is not None] == []
 
 
-def test_a_leaf_whose_gradient_has_a_graph_of_its_own_is_no_cycle():
+@pytest.mark.parametrize("wrapped", [lambda f: f, ag.checkpoint], ids=["plain", "checkpoint"])
+def test_a_leaf_whose_gradient_has_a_graph_of_its_own_is_no_cycle(wrapped):
     with NoCollector():
         x = leaf([1.0, 2.0])
-        (x**3).sum().backward(create_graph=True)
+        wrapped(lambda v: (v**3).sum())(x).backward(create_graph=True)
         reference, array = weakref.ref(x), weakref.ref(x.grad.array)
         del x
         assert reference() is None

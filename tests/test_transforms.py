@@ -127,6 +127,13 @@ def test_integer_arguments_have_no_derivative_and_say_so():
     close(ag.grad(lambda x, n: (x * n).sum())(X, np.array([1, 2, 3])), [1.0, 2.0, 3.0])
 
 
+def test_vjp_jvp_and_hvp_take_integer_arguments_too():
+    f = lambda a, n: (a * a * n).sum()
+    n = np.array([1, 2, 3])
+    close(ag.vjp(f, X, n)[1](1.0)[0], 2 * X * n)
+    close(ag.jvp(f, (X, n), (X, None))[1], (2 * X * n) @ X)
+
+
 def test_a_constant_function_has_a_zero_gradient():
     close(ag.grad(lambda x: ag.tensor(1.0, dtype="float64"))(X), np.zeros(3))
 
@@ -142,6 +149,39 @@ def test_a_function_that_returns_its_argument():
     assert ag.grad(lambda x: x)(2.0).item() == 1.0
     close(ag.jacobian(lambda x: x)(X), np.eye(3))
     assert ag.jvp(lambda x: x, (X,), (X,))[1].tolist() == X.tolist()
+
+
+def doubled_in_place(x):
+    x *= 2
+    x[0] = 5.0
+    return (x * x).sum()
+
+
+def test_a_function_may_change_its_argument_in_place():
+    """The argument is what the function was given, not what it made of it: Σ(2x)² without the first is 8x."""
+    x, want = ag.tensor(X), np.array([0.0, 8 * X[1], 8 * X[2]])
+    close(ag.grad(doubled_in_place)(x), want)
+    close(ag.vjp(doubled_in_place, x)[1](1.0)[0], want)
+    close(ag.jvp(doubled_in_place, (x,), (X,))[1], want @ X)
+    close(ag.jacobian(doubled_in_place)(x), want)
+    close(ag.hessian(doubled_in_place)(x), np.diag([0.0, 8.0, 8.0]))
+    assert x.tolist() == X.tolist()
+
+
+def test_a_checkpointed_function_may_change_its_argument_in_place():
+    x = ag.tensor(X, requires_grad=True)
+    ag.checkpoint(doubled_in_place)(x).backward()
+    close(x.grad, [0.0, 8 * X[1], 8 * X[2]])
+    assert x.is_leaf
+    assert x.tolist() == X.tolist()
+
+
+def test_grad_with_respect_to_a_leaf_that_the_closure_uses_too():
+    x = ag.tensor(X, requires_grad=True)
+    slope = ag.grad(lambda v: (v * x).sum())(x)
+    close(slope, X)
+    slope.sum().backward()
+    close(x.grad, np.ones(3))
 
 
 def test_transformed_functions_keep_their_name():
@@ -768,6 +808,16 @@ def test_a_failing_forward_names_the_primitive_and_its_arguments():
 
     with pytest.raises(ValueError, match=r"picky: will not do · x float64\[3\], y 2"):
         picky(ag.tensor(X), 2)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "complex128", "object"])
+def test_a_primitive_that_returns_an_unsupported_dtype_is_named(dtype):
+    @ag.primitive
+    def strange(x):
+        return x.astype(dtype)
+
+    with pytest.raises(TypeError, match=rf"strange.*{dtype}"):
+        strange(ag.tensor(X))
 
 
 def test_calls_of_a_primitive_check_their_arguments():
