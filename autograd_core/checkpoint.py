@@ -75,11 +75,13 @@ class _Segment:
     def result(self) -> Any:
         """f's value on a tape with one node, instead of all that f records."""
         stand_ins = [_leaf(t.array, t.requires_grad) for t in self.tensors]
+        inside = {
+            node for t in stand_ins if (node := t.node)
+        }  # before f, which may change its arguments in place
         value = self.run(stand_ins)
         packed = _pack(value)
         if packed.node is None:
             return value
-        inside = {node for t in stand_ins if (node := t.node)}
         inputs = [t.node for t in self.tensors] + outer_nodes([packed], inside)
         arrays = tuple(t.array for t in self.tensors)
         self.tensors = []  # the node holds arrays and nodes, never tensors
@@ -99,10 +101,10 @@ class _Segment:
                     ]
                 else:
                     tensors = [_leaf(a, node is not None) for a, node in zip(saved, inputs, strict=False)]
+                sources = [t.node for t in tensors] + list(inputs[len(saved) :])
                 packed = _pack(self.run(tensors))
             finally:
                 state.assigning = before
-        sources = [t.node for t in tensors] + list(inputs[len(saved) :])
         if packed.node is None:
             raise RuntimeError(
                 "checkpoint: the function recorded nothing when it ran again: it must be repeatable"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import DTypeLike, as_array, check_dtype, default_dtype
-from autograd_core.tape import Value
+from autograd_core.tape import Value, refuse_tracked
 from autograd_core.tensor import Tensor
 
 Size = int | tuple[int, ...] | list[int]
@@ -52,6 +52,7 @@ def asarray(
             found.requires_grad = True
         return found
     source = data.array if isinstance(data, Value) else data
+    refuse_tracked(source)
     array = as_array(source, dtype)
     shared = isinstance(source, np.ndarray) and (array is source or np.may_share_memory(array, source))
     if copy is False and not shared:

@@ -35,10 +35,11 @@ def explain(
     """
     if hasattr(error, Explained):
         return error
-    text = str(error)
+    text = str(error).removeprefix(f"{operation}: ")
     if "could not be broadcast" in text:
         text += ": counted from the last axis, sizes must be equal or 1; reshape or expand_dims one of them"
-    arguments = ", ".join(f"{name} {describe(value)}" for name, value in zip(names, values, strict=False))
+    arrays = (getattr(value, "array", value) for value in values)
+    arguments = ", ".join(f"{name} {describe(array)}" for name, array in zip(names, arrays, strict=False))
     where = f" · in {module_path}" if module_path else ""
     message = f"{operation}: {text} · {arguments}{where}"
     kind = next((k for k in _KINDS if isinstance(error, k)), None)

@@ -23,9 +23,11 @@ def _alias(x: Array) -> Array:
 
 def traced(value: Any) -> Any:
     """A tensor that begins a tape of its own; if `value` already stands on one, the outer tape sees through it."""
+    if value is None or isinstance(value, str):
+        return value  # a setting that stands among the arrays
     tensor = as_tensor(value)
     if not is_float(tensor.dtype):
-        return tensor
+        return Tensor(tensor.array)
     if tensor.requires_grad:
         return _alias(tensor)
     fresh = Tensor(tensor.array)
@@ -51,19 +53,32 @@ def outer_nodes(outputs: Sequence[Any], inputs: Collection[Node]) -> list[Node]:
     return [found[index] for index in sorted(found)]
 
 
+def gathered(node: Node, found: dict[Node, Any]) -> Tensor:
+    """A node's cotangent after a sweep, zeros where none arrived."""
+    cotangent = found.get(node)
+    if cotangent is None:
+        return Tensor(np.zeros(node.shape, node.dtype))
+    return cotangent if isinstance(cotangent, Tensor) else Tensor(np.asarray(cotangent))
+
+
 class Linearised:
-    """A function's value at a point, with the tape that leads back to the inputs."""
+    """A function's value at a point, with the tape that leads back to the inputs.
+
+    Integers, booleans, None and text among the inputs have no derivative: their cotangents are None.
+    """
 
     def __init__(self, f: Function, args: Sequence[Any], argnums: Sequence[int]) -> None:
         self.outer_recording = state.recording
         with recording(True):
             self.inputs = [tree.tree_map(traced, args[i]) for i in argnums]
+            self.input_leaves = [leaf for value in self.inputs for leaf in tree.leaves(value)]
+            # f may change its arguments in place, and their tensors then stand for later nodes.
+            self.input_nodes = [node_of(leaf) for leaf in self.input_leaves]
+            self.targets = [node for node in self.input_nodes if node]
             placed = list(args)
             for i, value in zip(argnums, self.inputs, strict=True):
                 placed[i] = value
             self.value = f(*placed)
-        self.input_leaves = [leaf for value in self.inputs for leaf in tree.leaves(value)]
-        self.targets = [node for leaf in self.input_leaves if (node := node_of(leaf))]
         self.outputs = list(tree.leaves(self.value))
         self.create_graph = self.outer_recording and self._stands_on_outer_tape()
 
@@ -91,21 +106,8 @@ class Linearised:
         if not create:
             roots = [(node, seed.array) for node, seed in roots]
         found = sweep(roots, targets=set(self.targets), create_graph=create, retain_graph=True)
-        flat = iter([self.result(leaf, found) for leaf in self.input_leaves])
+        flat = iter([None if node is None else gathered(node, found) for node in self.input_nodes])
         return [tree.tree_fill(value, flat) for value in self.inputs]
-
-    @staticmethod
-    def result(leaf: Any, found: dict[Node, Any]) -> Tensor:
-        node = node_of(leaf)
-        if node is None:
-            raise TypeError(
-                f"a derivative was asked for with respect to {describe(leaf.array)}: only float arrays have one; "
-                "convert it with astype('float32') or leave it out of argnums"
-            )
-        cotangent = found.get(node)
-        if cotangent is None:
-            return Tensor(np.zeros(node.shape, node.dtype))
-        return cotangent if isinstance(cotangent, Tensor) else Tensor(np.asarray(cotangent))
 
     def plain_value(self) -> Any:
         """The value, off the inner tape; still on the outer one when there is one."""
@@ -125,23 +127,21 @@ class Pushforward:
         self.value = line.plain_value()
         self.inputs = line.inputs
         with recording(True):
-            self.duals = tree.tree_map(lambda out: _dual(out), line.value)
+            self.duals = tree.tree_map(_dual, line.value)
             self.cotangents = list(tree.leaves(line.pull_back(self.duals, create_graph=True)))
         self.keep_graph = line.create_graph
 
     def __call__(self, tangents: Sequence[Any]) -> Any:
         """J · tangents, in the containers of f's value."""
         with recording(True):
-            directions = list(
-                tree.leaves(tree.tree_map(lambda x, v: tangent_of(x, v), self.inputs, list(tangents)))
-            )
+            directions = list(tree.leaves(tree.tree_map(tangent_of, self.inputs, list(tangents))))
         roots = [(node, v) for c, v in zip(self.cotangents, directions, strict=True) if (node := node_of(c))]
         create = self.keep_graph or (any(v.requires_grad for _, v in roots) and state.recording)
         if not create:
             roots = [(node, v.array) for node, v in roots]
         duals = {node for u in tree.leaves(self.duals) if (node := node_of(u))}
         found = sweep(roots, targets=duals, create_graph=create, retain_graph=True)
-        return tree.tree_map(lambda u: Linearised.result(u, found), self.duals)
+        return tree.tree_map(lambda u: gathered(u.node, found), self.duals)
 
 
 def _dual(out: Any) -> Tensor:
@@ -153,7 +153,9 @@ def _dual(out: Any) -> Tensor:
     return dual
 
 
-def tangent_of(x: Any, v: Any) -> Tensor:
+def tangent_of(x: Any, v: Any) -> Any:
+    if not isinstance(x, Tensor) or not is_float(x.dtype):
+        return v  # it cannot move: whatever stands here is not looked at
     tangent = as_tensor(v)
     if tangent.shape != x.shape:
         raise ValueError(

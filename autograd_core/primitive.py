@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import wraps
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from autograd_core.dtypes import Array
-from autograd_core.tape import Static, Value, apply
+from autograd_core.errors import explain
+from autograd_core.tape import Static, Value, apply, state
 
 
 class Rule:
@@ -207,3 +209,24 @@ class Primitive:
 
 def _is_array(parameter: inspect.Parameter) -> bool:
     return parameter.annotation is Array or parameter.annotation in ("Array", "ag.Array")
+
+
+def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An operation composed of others, whose own errors say on what and where, as those of primitives do."""
+    if isinstance(function, Primitive):
+        return function
+    plain = inspect.unwrap(function)
+    parameters = inspect.signature(plain).parameters.values()
+    names = [p.name for p in parameters if _is_array(p)] or [p.name for p in parameters][:1]
+
+    @wraps(function)
+    def call(*args: Any, **params: Any) -> Any:
+        try:
+            return function(*args, **params)
+        except Exception as error:
+            explained = explain(error, plain.__name__, names, args, state.module_path)
+            if explained is error:
+                raise
+            raise explained from error
+
+    return call

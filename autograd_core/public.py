@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array
+from autograd_core.primitive import Primitive, explaining
 from autograd_core.tape import Value
 from autograd_core.tensor import Tensor, as_tensor
 
@@ -20,6 +21,8 @@ def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
     Which arguments are arrays is read from the annotations, as for primitives; numbers beside a tensor stay weak.
     """
     plain = inspect.unwrap(function)
+    composed = not isinstance(function, Primitive)
+    function = explaining(function)
     parameters = list(inspect.signature(plain).parameters.values())
     names = [p.name for p in parameters if p.annotation in (Array, "Array")]
     if parameters[0].name == "arrays":  # concat, stack: one sequence of arrays
@@ -37,14 +40,16 @@ def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
             return result if isinstance(result, Tensor) else _tensors(result)
         end = len(args) if variadic else start + leading
         inputs = [*args[start:end], *(params.pop(n) for n in names[len(args) - start :] if n in params)]
-        return _tensors(function(*args[:start], *_operands(inputs), *args[end:], **params))
+        return _tensors(function(*args[:start], *_operands(inputs, composed), *args[end:], **params))
 
     call.__name__ = plain.__name__.strip("_")
     return call
 
 
-def _operands(values: list[Any]) -> list[Any]:
-    """Arrays and lists as tensors; numbers as they are unless nothing else gives a dtype."""
+def _operands(values: list[Any], composed: bool) -> list[Any]:
+    """Arrays and lists as tensors; numbers as they are, for primitives, unless nothing else gives a dtype."""
+    if composed:
+        return [as_tensor(v) for v in values]
     made = [v if isinstance(v, Value) or type(v) in _NUMBERS else as_tensor(v) for v in values]
     if any(isinstance(v, Value) for v in made):
         return made

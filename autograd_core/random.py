@@ -13,6 +13,7 @@ import numpy as np
 
 from autograd_core.dtypes import Array, DTypeLike, Shape, check_dtype, default_dtype
 from autograd_core.ops import random as draws
+from autograd_core.ops.shape import as_sizes
 from autograd_core.parameter import Buffer
 from autograd_core.primitive import Primitive
 from autograd_core.tensor import Tensor
@@ -59,7 +60,7 @@ def replay(saved: Array) -> Iterator[None]:
 
 
 def _draw(primitive: Primitive, shape: Any, dtype: DTypeLike | None) -> Tensor:
-    size: Shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    size: Shape = as_sizes(shape)
     kind = default_dtype() if dtype is None else check_dtype(dtype)
     with _lock:
         drawn = primitive(stream, shape=size, dtype=kind)

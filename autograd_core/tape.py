@@ -26,7 +26,7 @@ Static = dict[str, Any]
 _next_index = itertools.count(1).__next__
 _SCALARS = frozenset((int, float, bool))
 _NO_PARAMS: Static = {}
-_HALF = np.dtype("float16")
+_COMPUTED = frozenset("?bhilqBHILQfd")  # the characters of the dtypes that the engine computes in
 
 
 class _ThreadState(threading.local):
@@ -132,16 +132,40 @@ def wrap(array: Array, node: Node | None = None) -> Any:
 
 
 def operand(value: Any) -> Any:
-    """What stands for a non-tensor argument: Python scalars stay weak, arrays are copied when they could change."""
-    if type(value) in _SCALARS:
-        return value
+    """What stands for a non-tensor argument: Python scalars stay weak, everything else becomes an array."""
+    return value if type(value) in _SCALARS else operand_array(value)
+
+
+def operand_array(value: Any) -> Array:
+    """An array for a value that is no tensor; a copy when somebody could still change it."""
     if isinstance(value, np.ndarray) and not value.flags.writeable:
         return as_array(value)
+    refuse_tracked(value)
     return as_array(value, copy=True)
+
+
+def refuse_tracked(value: Any) -> None:
+    """TypeError for a list with a tensor that requires a gradient: its graph would be lost without a word."""
+    while isinstance(value, list | tuple) and value:
+        if any(isinstance(v, Value) and v.node is not None for v in value):
+            raise TypeError(
+                "a list holds tensors that require a gradient: join them with ag.stack([...]), or detach()"
+            )
+        value = value[0]
 
 
 def _at_least_float32(value: Any) -> Any:
     return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind != "f" else value
+
+
+def _lifted(primitive: "Primitive", arrays: list[Any], params: Static, out: Array) -> Array:
+    """The result in float32 where NumPy answers small integers with float16; TypeError for other foreign dtypes."""
+    if any(isinstance(a, np.ndarray) and a.dtype.kind != "f" for a in arrays):
+        out = np.asarray(primitive.forward(*map(_at_least_float32, arrays), **params))
+    if out.dtype.char not in _COMPUTED:
+        error = TypeError(f"the forward function returned {out.dtype}, in which the engine does not compute")
+        raise explain(error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path)
+    return out
 
 
 def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARAMS) -> Any:
@@ -169,8 +193,8 @@ def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARA
         ) from error
     if type(out) is not np.ndarray:
         out = np.asarray(out)
-    if out.dtype is _HALF:  # NumPy's answer to small integers; the engine's narrowest float is float32
-        out = np.asarray(primitive.forward(*map(_at_least_float32, arrays), **params))
+    if out.dtype.char not in _COMPUTED:
+        out = _lifted(primitive, arrays, params, out)
     if needs and state.recording and out.dtype.kind == "f":
         plan = primitive.plans.get(needs | bit) or primitive.plan(needs, len(arrays))
         arrays.append(out)

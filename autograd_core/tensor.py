@@ -19,8 +19,8 @@ from autograd_core.ops import index as i
 from autograd_core.ops import linalg, reduce
 from autograd_core.ops import shape as shaping
 from autograd_core.ops.define import registry
-from autograd_core.primitive import Primitive
-from autograd_core.tape import Leaf, Node, Value, apply, set_result_type, state
+from autograd_core.primitive import Primitive, explaining
+from autograd_core.tape import Leaf, Node, Value, apply, operand_array, set_result_type, state
 from autograd_core.tree import tree_map
 
 _OPERANDS = (Value, int, float, np.ndarray, np.generic, list, tuple)
@@ -48,13 +48,21 @@ def _inplace(primitive: Primitive) -> Callable[[Tensor, Operand], Tensor]:
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     """The module function as a method: its first argument is self."""
+    name, doc = function.__name__, function.__doc__
+    function = explaining(function)
 
     def method(self: Tensor, *args: Any, **params: Any) -> Any:
         return function(self, *args, **params)
 
-    method.__doc__ = function.__doc__
-    method.__name__ = function.__name__
+    method.__doc__, method.__name__ = doc, name
     return method
+
+
+_explained_matmul = explaining(linalg.matmul)
+
+
+def _matmul(x: Any, y: Any) -> Tensor:
+    return _explained_matmul(as_tensor(x), as_tensor(y))
 
 
 class Tensor(Value):
@@ -271,10 +279,10 @@ class Tensor(Value):
     __eq__, __ne__ = _binary(e.equal), _binary(e.not_equal)  # pyright: ignore[reportAssignmentType]
 
     def __matmul__(self, other: Operand) -> Tensor:
-        return linalg.matmul(self, other)
+        return _matmul(self, other)
 
     def __rmatmul__(self, other: Operand) -> Tensor:
-        return linalg.matmul(other, self)
+        return _matmul(other, self)
 
     def __neg__(self) -> Tensor:
         return e.negative(self)
@@ -284,6 +292,12 @@ class Tensor(Value):
 
     def __abs__(self) -> Tensor:
         return e.abs(self)
+
+    def __round__(self, decimals: int = 0) -> Tensor:
+        return e.round(self, decimals=decimals)
+
+    def __divmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
 
     def __invert__(self) -> Tensor:
         return e.bitwise_invert(self)
@@ -296,9 +310,12 @@ class Tensor(Value):
 
     # Functions as methods ---------------------------------------------------------------------------------
 
-    exp, log, sqrt, square = map(_method, (e.exp, e.log, e.sqrt, e.square))
-    sin, cos, tanh, abs = map(_method, (e.sin, e.cos, e.tanh, e.abs))
-    relu, sigmoid, clip, round = map(_method, (e.relu, e.sigmoid, e.clip, e.round))
+    exp, expm1, log, log1p = map(_method, (e.exp, e.expm1, e.log, e.log1p))
+    sqrt, rsqrt, square, abs = map(_method, (e.sqrt, e.rsqrt, e.square, e.abs))
+    sin, cos, tan, sinh, cosh, tanh = map(_method, (e.sin, e.cos, e.tan, e.sinh, e.cosh, e.tanh))
+    relu, sigmoid, softplus, erf = map(_method, (e.relu, e.sigmoid, e.softplus, e.erf))
+    clip, sign, floor, ceil, round = map(_method, (e.clip, e.sign, e.floor, e.ceil, e.round))
+    isnan, isinf, isfinite = map(_method, (e.isnan, e.isinf, e.isfinite))
     sum, mean, prod = map(_method, (reduce.sum, reduce.mean, reduce.prod))
     var, std, norm = map(_method, (reduce.var, reduce.std, reduce.norm))
     argmax, argmin, all, any = map(_method, (reduce.argmax, reduce.argmin, reduce.all, reduce.any))
@@ -306,6 +323,7 @@ class Tensor(Value):
     softmax, log_softmax = map(_method, (reduce.softmax, reduce.log_softmax))
     permute_dims, moveaxis = map(_method, (shaping.permute_dims, shaping.moveaxis))
     squeeze, expand_dims, flip = map(_method, (shaping.squeeze, shaping.expand_dims, shaping.flip))
+    repeat, roll, tril, triu = map(_method, (shaping.repeat, shaping.roll, shaping.tril, shaping.triu))
     take, sort, argsort = map(_method, (i.take, i.sort, i.argsort))
     max, min = map(_method, (reduce.max, reduce.min))
 
@@ -318,6 +336,10 @@ class Tensor(Value):
         """The axes in the given order, all reversed without one."""
         order = axes[0] if len(axes) == 1 else axes
         return shaping.permute_dims(self, order) if axes else self.T
+
+    def nonzero(self) -> tuple[Tensor, ...]:
+        """For each axis, the indices of the elements that are not 0."""
+        return tuple(map(Tensor, explaining(i.nonzero)(self)))
 
     def flatten(self) -> Tensor:
         """All elements along one axis."""
@@ -388,7 +410,12 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
 
 def as_tensor(value: Any) -> Tensor:
     """A tensor as it is; anything else copied into one."""
-    return value if isinstance(value, Tensor) else Tensor(as_array(value, copy=True))
+    return value if isinstance(value, Tensor) else Tensor(operand_array(value))
+
+
+def array_of(value: Any) -> Array:
+    """The array of a tensor, or of anything that can be one."""
+    return value.array if isinstance(value, Value) else as_array(value)
 
 
 def node_of(value: Any) -> Node | None:

@@ -16,7 +16,7 @@ from autograd_core.errors import describe
 from autograd_core.linearise import Function, Linearised, Pushforward, tangent_of
 from autograd_core.ops import reduce
 from autograd_core.ops.shape import reshape, stack
-from autograd_core.tensor import Tensor
+from autograd_core.tensor import Tensor, array_of
 
 Argnums = int | Sequence[int]
 
@@ -29,6 +29,17 @@ def _positions(argnums: Argnums, count: int, name: str) -> list[int]:
                 f"{name}: argnums {i} but the function was called with {count} positional arguments"
             )
     return [i % count for i in wanted]
+
+
+def _check_floats(args: Sequence[Any], positions: Sequence[int]) -> None:
+    """TypeError when an argument chosen by argnums holds an array without derivatives."""
+    for i in positions:
+        for leaf in tree.leaves(args[i]):
+            if leaf is not None and not isinstance(leaf, str) and not is_float(array_of(leaf).dtype):
+                raise TypeError(
+                    f"a derivative was asked for with respect to argument {i}, {describe(array_of(leaf))}: only float "
+                    "arrays have one; convert it with astype('float32') or leave it out of argnums"
+                )
 
 
 def _bound(f: Function, params: dict[str, Any]) -> Function:
@@ -48,7 +59,9 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Callable[..., tuple[Ten
 
     @wraps(f)
     def both(*args: Any, **params: Any) -> tuple[Tensor, Any]:
-        line = Linearised(_bound(f, params), args, _positions(argnums, len(args), "grad"))
+        positions = _positions(argnums, len(args), "grad")
+        _check_floats(args, positions)
+        line = Linearised(_bound(f, params), args, positions)
         value = line.value
         if not isinstance(value, Tensor) or value.size != 1 or not is_float(value.dtype):
             got = describe(value.array) if isinstance(value, Tensor) else type(value).__name__
@@ -83,6 +96,8 @@ def grad(f: Function, argnums: Argnums = 0) -> Callable[..., Any]:
 
 def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """f's value, and the function that takes a cotangent of it to the tuple of the arguments' cotangents.
+
+    Integer arguments have no derivative: None stands in their place.
 
     >>> import autograd_core as ag
     >>> value, pull_back = ag.vjp(lambda x, y: x * y, ag.tensor([1.0, 2.0]), ag.tensor([3.0, 4.0]))
@@ -120,6 +135,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Callable[..., Any]:
     @wraps(f)
     def matrix(*args: Any, **params: Any) -> Any:
         positions = _positions(argnums, len(args), "jacobian")
+        _check_floats(args, positions)
         line = Linearised(_bound(f, params), args, positions)
         outputs, inputs = line.outputs, line.input_leaves
         if sum_sizes(inputs) < sum_sizes(outputs):
@@ -210,6 +226,8 @@ def hessian(f: Function, argnums: Argnums = 0) -> Callable[..., Any]:
 def hvp(f: Function, args: Any, vectors: Any) -> Any:
     """The Hessian of a scalar f at `args` times `vectors`, without forming it; containers as in `args`.
 
+    Integer arguments have no derivative: whatever stands in their place among the vectors, the result has None there.
+
     >>> import autograd_core as ag
     >>> ag.hvp(lambda x: (x**3).sum(), (ag.tensor([1.0, 2.0]),), (ag.tensor([1.0, 1.0]),))[0]
     tensor([ 6., 12.], dtype=float32)
@@ -218,11 +236,21 @@ def hvp(f: Function, args: Any, vectors: Any) -> Any:
         return hvp(f, (args,), (vectors,))[0]
     if len(args) != len(vectors):
         raise ValueError(f"hvp: {len(args)} arguments but {len(vectors)} vectors: give one for each")
-    gradient = grad(f, tuple(range(len(args))))
+    floats = tuple(i for i, arg in enumerate(args) if _moves(arg))
+    gradient = grad(f, floats)
 
     def slope(*xs: Any) -> Any:
-        products = tree.tree_map(lambda g, v: reduce.sum(g * tangent_of(g, v)), gradient(*xs), tuple(vectors))
+        chosen = tuple(vectors[i] for i in floats)
+        products = tree.tree_map(lambda g, v: reduce.sum(g * tangent_of(g, v)), gradient(*xs), chosen)
         return sum(tree.leaves(products))
 
-    found = grad(slope, tuple(range(len(args))))(*args)
-    return list(found) if isinstance(args, list) else found
+    products = dict(zip(floats, grad(slope, floats)(*args), strict=True))
+    return type(args)(products.get(i) for i in range(len(args)))
+
+
+def _moves(arg: Any) -> bool:
+    """Whether an argument holds a float array."""
+    return any(
+        leaf is not None and not isinstance(leaf, str) and is_float(array_of(leaf).dtype)
+        for leaf in tree.leaves(arg)
+    )

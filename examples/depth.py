@@ -5,6 +5,9 @@ h → W·ReLU(h) + b. With Glorot's initialisation each halves the gradient's me
 average: in one network of finite width it still drifts, exponentially in the depth. A residual layer is
 h → h + (W·ReLU(h) + b)/√depth: the gradient always has the way past it (He et al. 2016), and the factor keeps the sum
 of all branches of the size of one.
+
+The norm is not all: 100 plain layers keep it, and still stay at chance at the rate that suits the residual network.
+1,000 plain layers stay there with any of the rates 0.003, 0.0001 and 0.00001 (an epoch or two of each was tried).
 Writes out/depth.png: the gradient's norm by layer at initialisation, and the training of 1,000 layers of both kinds.
 
     python examples/depth.py

@@ -154,13 +154,13 @@ def tan(x: Array) -> Array:
     return np.tan(x)
 
 
-@elementwise(lambda g, x: g * rsqrt(1 - square(x)))
+@elementwise(lambda g, x: g * rsqrt((1 - x) * (1 + x)))  # 1 - x² would lose digits near ±1
 def asin(x: Array) -> Array:
     """The angle in [-π/2, π/2] whose sine is x."""
     return np.arcsin(x)
 
 
-@elementwise(lambda g, x: -g * rsqrt(1 - square(x)))
+@elementwise(lambda g, x: -g * rsqrt((1 - x) * (1 + x)))
 def acos(x: Array) -> Array:
     """The angle in [0, π] whose cosine is x."""
     return np.arccos(x)
@@ -281,9 +281,9 @@ def clip(x: Array, min: Any = None, max: Any = None) -> Array:
     tensor([0. , 0.5, 1. ], dtype=float32)
     """
     if min is not None:
-        x = where(less(x, min), min, x)
+        x = where(bitwise_or(greater_equal(x, min), not_equal(x, x)), x, min)  # a NaN, in x or min, stays
     if max is not None:
-        x = where(greater(x, max), max, x)
+        x = where(bitwise_or(less_equal(x, max), not_equal(x, x)), x, max)
     return x
 
 
@@ -300,9 +300,9 @@ def ceil(x: Array) -> Array:
 
 
 @constant_pieces(1)
-def round(x: Array) -> Array:
-    """The nearest integer, halves to the even one. Piecewise constant: its derivative is zero."""
-    return np.round(x)
+def round(x: Array, decimals: int = 0) -> Array:
+    """The nearest number with so many decimals, halves to the even one. Piecewise constant: its derivative is zero."""
+    return np.round(x, decimals)
 
 
 @elementwise(lambda g: g)

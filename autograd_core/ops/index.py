@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.define import operation
@@ -96,7 +97,7 @@ def take(x: Array, indices: Index, axis: int | None = None) -> Array:
     if axis is None:
         x, axis = reshape(x, -1), 0
     chosen = static_index(list(indices) if isinstance(indices, tuple) else indices)
-    return getitem(x, index=(*(slice(None),) * (axis % x.ndim), chosen))
+    return getitem(x, index=(*(slice(None),) * normalize_axis_index(axis, x.ndim), chosen))
 
 
 def _along(indices: Array, axis: int, shape: Shape) -> Index:
@@ -124,31 +125,35 @@ def take_along_axis(x: Array, indices: Index, axis: int = -1) -> Array:
         raise ValueError(
             f"take_along_axis: indices have {chosen.ndim} dimensions but x has {x.ndim}: give them the same"
         )
-    axis %= x.ndim
+    axis = normalize_axis_index(axis, x.ndim)
     return getitem(x, index=_along(chosen, axis, x.shape))
 
 
 @operation()
-def argsort(x: Array, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
+def argsort(x: Array, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Array:
     """The indices that sort x along `axis`.
 
     >>> import autograd_core as ag
     >>> ag.argsort(ag.tensor([3.0, 1.0, 2.0]))
     tensor([1, 2, 0], dtype=int64)
     """
+    if axis is None:
+        x, axis = np.ravel(x), -1
     if not descending:
         return np.argsort(x, axis=axis, stable=stable)
     reverse = np.argsort(np.flip(x, axis=axis), axis=axis, stable=stable)  # equal elements keep their order
     return np.flip(np.shape(x)[axis] - 1 - reverse, axis=axis)
 
 
-def sort(x: Array, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """x sorted along `axis`; the derivative follows each element to its new place.
+def sort(x: Array, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Array:
+    """x sorted along `axis` (None: flattened first); the derivative follows each element to its new place.
 
     >>> import autograd_core as ag
     >>> ag.sort(ag.tensor([3.0, 1.0, 2.0]))
     tensor([1., 2., 3.], dtype=float32)
     """
+    if axis is None:
+        x, axis = reshape(x, -1), -1
     return take_along_axis(x, argsort(x, axis=axis, descending=descending, stable=stable), axis=axis)
 
 

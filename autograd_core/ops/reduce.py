@@ -7,7 +7,7 @@ import numpy as np
 
 from autograd_core.dtypes import Array, Axis, Shape
 from autograd_core.ops.define import operation
-from autograd_core.ops.elementwise import as_float, exp, multiply, sqrt, where
+from autograd_core.ops.elementwise import as_float, astype, exp, isinf, multiply, sqrt, where
 from autograd_core.ops.shape import broadcast_to, concat, flip, pad, permute_dims, reshape
 
 
@@ -105,6 +105,8 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> ag.prod(ag.tensor([2.0, 3.0, 4.0])).item()
     24.0
     """
+    if x.dtype.kind != "f":
+        x = astype(x, dtype=np.prod(np.empty(0, x.dtype)).dtype)  # NumPy multiplies small integers in int64
     axes = axes_of(axis, x.ndim)
     kept = [a for a in range(x.ndim) if a not in axes]
     factors = count(x.shape, axes)
@@ -121,7 +123,9 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def _extremum_rule(g: Any, x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:
-    chosen = x == expand_reduced(out, x.shape, axis, keepdims)
+    chosen = (x == expand_reduced(out, x.shape, axis, keepdims)) | (
+        x != x
+    )  # where there is a NaN, it is the extremum
     ties = sum(chosen, axis=axis, keepdims=True).astype(g.dtype)
     return where(chosen, expand_reduced(g, x.shape, axis, keepdims) / ties, 0)
 
@@ -222,7 +226,10 @@ def _finite_or_zero(m: Array) -> Array:
 
 
 def _logsumexp_rule(g: Any, x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:
-    return expand_reduced(g, x.shape, axis, keepdims) * exp(x - expand_reduced(out, x.shape, axis, keepdims))
+    total = where(isinf(out), 0, out)  # all terms -∞: their shares are 0, not NaN
+    return expand_reduced(g, x.shape, axis, keepdims) * exp(
+        x - expand_reduced(total, x.shape, axis, keepdims)
+    )
 
 
 @operation(_logsumexp_rule, kind="reduction")
@@ -268,7 +275,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
 
 def _norm_rule(g: Any, x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:
     length = expand_reduced(out, x.shape, axis, keepdims)
-    return expand_reduced(g, x.shape, axis, keepdims) * (x / where(length == 0, 1, length))
+    return expand_reduced(g, x.shape, axis, keepdims) * (x / where(length == 0, math.inf, length))
 
 
 @operation(_norm_rule, kind="reduction")

@@ -5,15 +5,23 @@
 
 import builtins
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.define import elementwise, operation
 from autograd_core.ops.elementwise import where
 from autograd_core.tape import Value
+
+
+def as_sizes(sizes: Any) -> Shape:
+    """One integer, or several, of Python or NumPy, as a tuple."""
+    return (operator.index(sizes),) if np.ndim(sizes) == 0 else tuple(operator.index(size) for size in sizes)
+
 
 _SMALL = 4096  # elements below which filling an array (0.6 µs) beats NumPy's broadcast view (4 µs)
 
@@ -30,7 +38,7 @@ def reshape(x: Array, shape: int | Sequence[int]) -> Array:
     >>> ag.reshape(ag.arange(6), (2, -1)).shape
     (2, 3)
     """
-    return _reshape(x, shape=(shape,) if isinstance(shape, int) else tuple(shape))
+    return _reshape(x, shape=as_sizes(shape))
 
 
 @operation(lambda g, axes: permute_dims(g, _inverse(axes)), kind="view")
@@ -49,7 +57,7 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     >>> ag.permute_dims(ag.zeros((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    return _permute_dims(x, axes=tuple(axes))
+    return _permute_dims(x, axes=as_sizes(axes))
 
 
 def transpose(x: Array) -> Array:
@@ -71,10 +79,11 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
     >>> ag.moveaxis(ag.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    order = np.moveaxis(np.empty((0,) * x.ndim), source, destination)  # raises NumPy's own errors
-    sources = [s % x.ndim for s in ((source,) if isinstance(source, int) else source)]
-    targets = [d % x.ndim for d in ((destination,) if isinstance(destination, int) else destination)]
-    axes = [a for a in range(order.ndim) if a not in sources]
+    sources = normalize_axis_tuple(source, x.ndim, "source")
+    targets = normalize_axis_tuple(destination, x.ndim, "destination")
+    if len(sources) != len(targets):
+        raise ValueError(f"{len(sources)} source axes but {len(targets)} destinations: give one for each")
+    axes = [a for a in range(x.ndim) if a not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         axes.insert(target, origin)
     return permute_dims(x, axes)
@@ -119,7 +128,7 @@ def broadcast_to(x: Array, shape: int | Sequence[int]) -> Array:
     tensor([[1., 2.],
             [1., 2.]], dtype=float32)
     """
-    return _broadcast_to(x, shape=(shape,) if isinstance(shape, int) else tuple(shape))
+    return _broadcast_to(x, shape=as_sizes(shape))
 
 
 def _concat_rule(g: Any, shapes: Sequence[Shape], position: int, axis: int) -> Any:
@@ -166,6 +175,7 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     >>> [part.shape for part in ag.split(ag.zeros((2, 8)), 4, axis=1)]
     [(2, 2), (2, 2), (2, 2), (2, 2)]
     """
+    axis = normalize_axis_index(axis, x.ndim)
     size = x.shape[axis]
     if isinstance(indices_or_sections, int | np.integer):
         parts = int(indices_or_sections)
@@ -174,7 +184,7 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
         cuts = [size // parts * i for i in range(1, parts)]
     else:
         cuts = list(indices_or_sections)
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * axis
     return [x[(*before, slice(a, b))] for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
 
 
@@ -190,7 +200,7 @@ def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
 
 
 def _negated(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
-    return -shift if isinstance(shift, int) else tuple(-s for s in shift)
+    return tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift
 
 
 @operation(lambda g, shift, axis: roll(g, _negated(shift), axis=axis))
@@ -223,6 +233,8 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: float
     >>> ag.pad(ag.tensor([1.0, 2.0]), (1, 2))
     tensor([0., 1., 2., 0., 0.], dtype=float32)
     """
+    if np.asarray(pad_width).dtype.kind not in "iu":
+        raise TypeError(f"pad_width is {pad_width!r}: give integers")
     widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)))
     if mode == "constant":
         return _pad(x, widths=widths, value=constant_values)
@@ -242,7 +254,7 @@ def tile(x: Array, repetitions: int | Sequence[int]) -> Array:
     >>> ag.tile(ag.tensor([1.0, 2.0]), 2)
     tensor([1., 2., 1., 2.], dtype=float32)
     """
-    times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
+    times = as_sizes(repetitions)
     ndim = builtins.max(len(times), x.ndim)
     times = (1,) * (ndim - len(times)) + times
     shape = (1,) * (ndim - x.ndim) + tuple(x.shape)
@@ -262,15 +274,14 @@ def repeat(x: Array, repeats: int | Sequence[int], axis: int | None = None) -> A
     """
     if axis is None:
         x, axis = reshape(x, -1), 0
-    before = (slice(None),) * (axis % x.ndim)
-    axis %= x.ndim
+    axis = normalize_axis_index(axis, x.ndim)
     positions = np.repeat(np.arange(x.shape[axis]), repeats)
-    return x[(*before, positions)]
+    return x[(*(slice(None),) * axis, positions)]
 
 
 def _triangle(x: Array, keep: Any) -> Array:
     if x.ndim < 2:
-        raise ValueError(f"a triangle needs at least 2 dimensions, x has {x.ndim}")
+        raise ValueError(f"x has {x.ndim} dimensions, a triangle needs at least 2 dimensions: reshape it")
     return where(keep, x, 0)
 
 
