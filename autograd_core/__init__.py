@@ -132,6 +132,7 @@ from autograd_core.functions import (
 )
 from autograd_core.parameter import Buffer, Parameter
 from autograd_core.primitive import Primitive
+from autograd_core.public import UserPrimitive
 from autograd_core.tape import recording
 from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, set_num_threads
@@ -159,7 +160,8 @@ def enable_grad(function: Any = None) -> Any:
 def primitive(function: Any = None, *, name: str | None = None) -> Any:
     """An operation of your own, from a function on ndarrays (a numba function too).
 
-    Parameters without a default are its array inputs, the others static. Give one derivative rule for each input
+    Parameters without a default are its array inputs, the others static. The function returns one array, and must not
+    write to its inputs (a Python function gets read-only ones). Give one derivative rule for each input
     with `defvjp`: it gets the output's cotangent, then by name what it needs of the inputs, `out` and the static
     parameters. Written with operations (not with numpy), it can be differentiated to every order.
 
@@ -173,8 +175,8 @@ def primitive(function: Any = None, *, name: str | None = None) -> Any:
     12.0
     """
     if function is None:
-        return lambda f: Primitive(f, name)
-    return Primitive(function, name)
+        return lambda f: UserPrimitive(f, name)
+    return UserPrimitive(function, name)
 
 
 def draw(t: Any, **options: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from autograd_core import random, tree
 from autograd_core.dtypes import Array, is_float
+from autograd_core.errors import describe
 from autograd_core.linearise import outer_nodes, traced
 from autograd_core.ops.define import operation
 from autograd_core.ops.shape import concat, reshape
@@ -88,10 +89,9 @@ class _Segment:
         node = Node(_checkpoint, inputs, {}, _SegmentPlan(self, inputs, len(arrays)), arrays, packed.array)
         return _unpack(Tensor(packed.array, node), value)
 
-    def pull_back(
-        self, g: Any, saved: Sequence[Any], inputs: Sequence[Node | None], create_graph: bool
-    ) -> list[Any]:
+    def pull_back(self, g: Any, saved: Sequence[Any], inputs: Sequence[Node | None]) -> list[Any]:
         """Run f again and return a cotangent, or None, for each input of the node."""
+        create_graph = isinstance(g, Tensor)
         with recording(True), random.replay(self.random_state):
             before, state.assigning = state.assigning, False
             try:
@@ -117,33 +117,19 @@ class _Segment:
 
 
 class _SegmentPlan(Plan):
-    """How the sweep goes through a segment: it is run again once, then every input is served from that."""
+    """How the sweep goes through a segment: it is run again once, for all inputs together."""
 
     __slots__ = ()
 
     def __init__(self, segment: _Segment, inputs: Sequence[Node | None], saved: int) -> None:
-        wanted = [i for i, node in enumerate(inputs) if node is not None]
-        served: dict[int, Any] = {}
-        served_for: list[Any] = []
-
-        def serve(position: int) -> Callable[..., Any]:
-            def rule(g: Any, arrays: Sequence[Any], params: Static) -> Any:
-                if not served or served_for[0] is not g:
-                    found = segment.pull_back(g, arrays, inputs, create_graph=isinstance(g, Tensor))
-                    served.clear()
-                    served.update(enumerate(found))
-                    served_for[:] = [g]
-                cotangent = served.pop(position)
-                if position == wanted[-1]:
-                    served.clear()
-                    served_for.clear()
-                return cotangent
-
-            return rule
-
         self.saved_positions = list(range(saved))
         self.save = tuple
-        self.steps = [(i, serve(i)) for i in wanted]
+        self.steps = [(i, _together) for i, node in enumerate(inputs) if node is not None]
+        self.joint = segment.pull_back
+
+
+def _together(g: Any, saved: Sequence[Any], params: Static) -> Any:
+    raise AssertionError("a segment's cotangents are computed together")
 
 
 def _leaf(array: Array, requires_grad: bool) -> Tensor:
@@ -157,7 +143,9 @@ def _pack(value: Any) -> Tensor:
     outputs = list(tree.leaves(value))
     for out in outputs:
         if not isinstance(out, Tensor) or not is_float(out.dtype):
-            raise TypeError(f"checkpoint: the function must return float tensors, not {type(out).__name__}")
+            got = describe(out.array) if isinstance(out, Tensor) else type(out).__name__
+            raise TypeError(f"checkpoint: the function must return float tensors, not {got}")
+
     if len(outputs) == 1:
         return outputs[0]
     return concat([reshape(out, -1) for out in outputs])

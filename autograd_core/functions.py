@@ -127,6 +127,7 @@ _OTHER_NAMES = {
     "concatenate": concat,
     "transpose": public(_s.transpose),
     "cumsum": cumulative_sum,
+    "dot": public(_l.dot),
     "amax": max,
     "amin": min,
 }

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from autograd_core.ops import linalg as _l
 from autograd_core.public import public
-from autograd_core.tensor import Tensor
+from autograd_core.tensor import Tensor, numpy_functions
 
 solve = public(_l.solve)
 inv = public(_l.inv)
@@ -15,3 +17,7 @@ qr: Callable[..., tuple[Tensor, Tensor]] = public(_l.qr)  # pyright: ignore[repo
 svd: Callable[..., tuple[Tensor, Tensor, Tensor]] = public(_l.svd)  # pyright: ignore[reportAssignmentType]
 eigh: Callable[..., tuple[Tensor, Tensor]] = public(_l.eigh)  # pyright: ignore[reportAssignmentType]
 norm = public(_l.norm)
+
+numpy_functions.update(
+    {getattr(np.linalg, f.__name__): f for f in (solve, inv, det, slogdet, cholesky, qr, svd, eigh, norm)}
+)

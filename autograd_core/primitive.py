@@ -12,7 +12,9 @@ import numpy as np
 
 from autograd_core.dtypes import Array
 from autograd_core.errors import explain
-from autograd_core.tape import Static, Value, apply, state
+from autograd_core.tape import Node, Static, Value, apply, state
+
+Joint = Callable[[Any, Sequence[Any], "Sequence[Node | None]"], Sequence[Any]]
 
 
 class Rule:
@@ -45,7 +47,9 @@ class Rule:
 class Plan:
     """What to save, and how to call the rules, for one choice of inputs that require a gradient."""
 
-    __slots__ = ("save", "saved_positions", "steps")
+    __slots__ = ("joint", "save", "saved_positions", "steps")
+
+    joint: Joint | None  # computes all cotangents at once, where they cannot be had one by one
 
     def __init__(self, primitive: Primitive, needs: int, arity: int) -> None:
         wanted = [i for i in range(arity) if needs >> i & 1]
@@ -62,6 +66,7 @@ class Plan:
         if shapes_wanted:
             slot["shapes"] = len(keep)
         self.steps = [(i, _caller(rule, slot, i, arity)) for i, rule in rules]
+        self.joint = None
 
 
 def _caller(

@@ -9,7 +9,7 @@ import numpy as np
 
 from autograd_core.dtypes import Array
 from autograd_core.primitive import Primitive, explaining
-from autograd_core.tape import Value
+from autograd_core.tape import Value, apply
 from autograd_core.tensor import Tensor, as_tensor
 
 _NUMBERS = (bool, int, float)
@@ -68,3 +68,24 @@ def _tensors(result: Any) -> Any:
     if isinstance(result, tuple) and hasattr(result, "_fields"):
         return type(result)(*map(_tensors, result))
     return type(result)(map(_tensors, result)) if isinstance(result, tuple | list) else result
+
+
+class UserPrimitive(Primitive):
+    """A user's operation: arrays or tensors in, a tensor out; a Python forward cannot change its inputs."""
+
+    def __init__(self, forward: Callable[..., Any], name: str | None = None) -> None:
+        super().__init__(forward, name)
+        if not hasattr(forward, "py_func"):  # a numba function would compile again for read-only arrays
+            self.forward = lambda *arrays, **params: forward(*map(_read_only, arrays), **params)
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        arrays, statics = self.bind(args, params)
+        return apply(self, _operands(list(arrays), composed=False), statics)
+
+
+def _read_only(array: Any) -> Any:
+    if not isinstance(array, np.ndarray):
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view

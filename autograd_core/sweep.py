@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.dtypes import Array, Shape
+from autograd_core.dtypes import Shape
 from autograd_core.errors import describe, explain
-from autograd_core.tape import Leaf, Node, Value, recording, state, wrap
+from autograd_core.tape import Leaf, Node, Value, array_of, recording, state, wrap
 
 FREED = (
     "backward: the saved arrays of this graph were freed by an earlier backward(): pass retain_graph=True to that "
-    "call, or compute the tensor again"
+    "call, or compute the tensor again; a tensor that carries its past along (w -= rate * w.grad, recorded) is changed "
+    "under no_grad() instead"
 )
 _ARRAYS = (np.ndarray, np.generic)
 
@@ -76,13 +77,14 @@ def pull_back(node: Node, g: Any, oldest: int, create_graph: bool) -> list[tuple
     if create_graph:
         saved = _as_tensors(node, saved)
         state.module_path = node.module_path
+    joint = plan.joint(g, saved, inputs) if plan.joint is not None else None
     shares: list[tuple[Node, Any]] = []
     for position, call_rule in plan.steps:
         parent = inputs[position]
         if parent is None or parent.index < oldest:
             continue
         try:
-            share = call_rule(g, saved, node.params)
+            share = call_rule(g, saved, node.params) if joint is None else joint[position]
             if create_graph or type(share) is not np.ndarray:
                 if share is None:
                     continue
@@ -102,7 +104,7 @@ def _explained(error: Exception, node: Node, position: int, g: Any) -> Exception
     assert primitive is not None
     name = primitive.names(len(node.inputs))[position]
     return explain(
-        error, f"{primitive.name}, derivative for {name}", ["cotangent"], [_array(g)], node.module_path
+        error, f"{primitive.name}, derivative for {name}", ["cotangent"], [array_of(g)], node.module_path
     )
 
 
@@ -131,7 +133,7 @@ def _fitted(share: Any, node: Node, parent: Node) -> Any:
     if node.primitive is not None and node.primitive.broadcasts and share.ndim >= len(parent.shape):
         return unbroadcast(share, parent.shape)
     raise ValueError(
-        f"the rule returned {describe(_array(share))} for an input of shape {list(parent.shape)}: "
+        f"the rule returned {describe(array_of(share))} for an input of shape {list(parent.shape)}: "
         "a cotangent has its input's shape"
     )
 
@@ -145,10 +147,6 @@ def unbroadcast(g: Any, shape: Shape) -> Any:
     # ndarray.sum goes through Python and takes twice as long for small arrays.
     total = np.add.reduce(g, axis=axes) if isinstance(g, np.ndarray) else g.sum(axis=axes)
     return total if total.shape == shape else total.reshape(shape)
-
-
-def _array(value: Any) -> Array:
-    return value.array if isinstance(value, Value) else np.asarray(value)
 
 
 def backward(root: Value, cotangent: Any, retain_graph: bool, create_graph: bool) -> dict[Leaf, Any]:
@@ -166,7 +164,7 @@ def backward(root: Value, cotangent: Any, retain_graph: bool, create_graph: bool
                 f"an array of shape {list(array.shape)}"
             )
         cotangent = np.ones(array.shape, array.dtype)
-    given = _array(cotangent)
+    given = array_of(cotangent)
     if given.shape != array.shape:
         raise ValueError(
             f"backward: the cotangent is {describe(given)} but the tensor is {describe(array)}: give it the same shape"

@@ -131,6 +131,11 @@ def wrap(array: Array, node: Node | None = None) -> Any:
     return _result_type(array, node)
 
 
+def array_of(value: Any) -> Array:
+    """The array of a tensor, or of anything that can be one."""
+    return value.array if isinstance(value, Value) else as_array(value)
+
+
 def operand(value: Any) -> Any:
     """What stands for a non-tensor argument: Python scalars stay weak, everything else becomes an array."""
     return value if type(value) in _SCALARS else operand_array(value)
@@ -192,6 +197,11 @@ def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARA
             error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path
         ) from error
     if type(out) is not np.ndarray:
+        if isinstance(out, tuple | list):
+            error = TypeError(
+                f"the forward function returned a {type(out).__name__}: a primitive has one output, an array"
+            )
+            raise explain(error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path)
         out = np.asarray(out)
     if out.dtype.char not in _COMPUTED:
         out = _lifted(primitive, arrays, params, out)

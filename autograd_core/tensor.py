@@ -21,7 +21,7 @@ from autograd_core.ops import shape as shaping
 from autograd_core.ops.define import registry
 from autograd_core.primitive import Primitive, explaining
 from autograd_core.tape import Leaf, Node, Value, apply, operand_array, set_result_type, state
-from autograd_core.tree import tree_map
+from autograd_core.tree import leaves, tree_map
 
 _OPERANDS = (Value, int, float, np.ndarray, np.generic, list, tuple)
 
@@ -369,16 +369,16 @@ class Tensor(Value):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **params: Any) -> Any:
         """`np.exp(t)` and `ndarray * t` are the engine's own operations."""
         primitive = _UFUNCS.get(ufunc)
-        if method != "__call__" or params or primitive is None:
-            return NotImplemented
-        return primitive(*inputs)
+        if primitive is not None and method == "__call__" and not params:
+            return primitive(*inputs)
+        return _outside(ufunc.__name__, getattr(ufunc, method), inputs, params)
 
     def __array_function__(self, function: Any, types: Any, args: Any, params: Any) -> Any:
         """`np.mean(t)`, `np.concatenate([t, u])` are the engine's own; all others see, and return, ndarrays."""
         own = numpy_functions.get(function)
-        if own is not None:
-            return own(*args, **params)
-        return function(*tree_map(_plain, list(args)), **tree_map(_plain, params))
+        return (
+            own(*args, **params) if own is not None else _outside(function.__name__, function, args, params)
+        )
 
     def __reduce__(self) -> Any:
         return _restore, (type(self), self.array.copy(), self.is_leaf and self.requires_grad)
@@ -396,6 +396,20 @@ def _plain(value: Any) -> Any:
     return value.numpy() if isinstance(value, Tensor) else value
 
 
+def _outside(name: str, function: Callable[..., Any], args: Any, params: Any) -> Any:
+    """NumPy's own function on the tensors' arrays. TypeError where that would lose a gradient without a word."""
+    result = function(*tree_map(_plain, list(args)), **tree_map(_plain, params))
+    tracked = state.recording and any(node_of(a) for a in leaves([list(args), params]))
+    if tracked and any(
+        isinstance(r, np.ndarray | np.generic) and r.dtype.kind == "f" for r in leaves(result)
+    ):
+        raise TypeError(
+            f"np.{name} is not an operation of the engine, and the gradient would be lost: use autograd_core's "
+            "operations, or detach() the tensor first"
+        )
+    return result
+
+
 set_result_type(Tensor)
 
 # What stands for NumPy's functions when they are called with tensors; functions.py, which comes later, fills it.
@@ -411,11 +425,6 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
 def as_tensor(value: Any) -> Tensor:
     """A tensor as it is; anything else copied into one."""
     return value if isinstance(value, Tensor) else Tensor(operand_array(value))
-
-
-def array_of(value: Any) -> Array:
-    """The array of a tensor, or of anything that can be one."""
-    return value.array if isinstance(value, Value) else as_array(value)
 
 
 def node_of(value: Any) -> Node | None:

@@ -15,14 +15,15 @@ from autograd_core.dtypes import is_float
 from autograd_core.errors import describe
 from autograd_core.linearise import Function, Linearised, Pushforward, tangent_of
 from autograd_core.ops import reduce
-from autograd_core.ops.shape import reshape, stack
-from autograd_core.tensor import Tensor, array_of
+from autograd_core.ops.shape import as_sizes, reshape, stack
+from autograd_core.tape import array_of
+from autograd_core.tensor import Tensor
 
 Argnums = int | Sequence[int]
 
 
 def _positions(argnums: Argnums, count: int, name: str) -> list[int]:
-    wanted = [argnums] if isinstance(argnums, int) else list(argnums)
+    wanted = list(as_sizes(argnums))
     for i in wanted:
         if not -count <= i < count:
             raise ValueError(
@@ -70,7 +71,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Callable[..., tuple[Ten
                 "or use jacobian or vjp"
             )
         gradients = line.pull_back(Tensor(np.ones(value.shape, value.dtype)))
-        return line.plain_value(), gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        return line.plain_value(), gradients[0] if np.ndim(argnums) == 0 else tuple(gradients)
 
     return both
 
@@ -108,7 +109,7 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]
     return line.plain_value(), lambda cotangent: tuple(line.pull_back(cotangent))
 
 
-def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(f: Function, args: Any, tangents: Any) -> tuple[Any, Any]:
     """f's value, and its derivative at `args` in the direction `tangents` (one for each argument).
 
     >>> import autograd_core as ag
@@ -116,6 +117,8 @@ def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
     >>> value.item(), change.item()
     (9.0, 6.0)
     """
+    if not isinstance(args, tuple | list):
+        args, tangents = (args,), (tangents,)
     push = Pushforward(Linearised(f, args, range(len(args))))
     return push.value, push(tangents)
 
@@ -143,11 +146,11 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Callable[..., Any]:
         else:
             blocks = _rows(line)
         nested = iter(
-            tree.tree_fill(line.inputs if not isinstance(argnums, int) else line.inputs[0], iter(row))
+            tree.tree_fill(line.inputs if np.ndim(argnums) != 0 else line.inputs[0], iter(row))
             for row in blocks
         )
         result = tree.tree_map(lambda _: next(nested), line.value)
-        return result if isinstance(argnums, int) else _tuples(result, line.value)
+        return result if np.ndim(argnums) == 0 else _tuples(result, line.value)
 
     return matrix
 

@@ -181,6 +181,8 @@ def named(params: Any, caller: str) -> tuple[list[str], list[Parameter]]:
     """The names (or numbers) and the parameters; errors for anything else, for none, for one given twice."""
     if isinstance(params, Tensor):
         raise TypeError(f"{caller}: params is one tensor: give a list, [w], or model.parameters()")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"{caller}: params is a {type(params).__name__}: give model.parameters()")
     known: dict[str, Parameter] = {}
     seen: set[int] = set()
     for i, entry in enumerate(params):

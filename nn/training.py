@@ -31,7 +31,7 @@ def fit(
     optimizer: Any,
     epochs: int,
     validation: Any = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Callback | Iterable[Callback] = (),
     progress: bool | int = True,
     metrics: Mapping[str, Metric] | None = None,
     schedule: Any = None,
@@ -69,7 +69,7 @@ def fit(
     data = repeatable(data, "data", 32, shuffle=True)
     if validation is not None:
         validation = repeatable(validation, "validation", 256, shuffle=False)
-    calls = tuple(callbacks)
+    calls = (callbacks,) if callable(callbacks) else tuple(callbacks)
     history, report = History(), _reporter(progress, epochs, data)
     modes = [(module, module.training) for module in model.modules()]
     trainer = _Trainer(model, loss, optimizer, schedule, metrics, report)
@@ -134,6 +134,7 @@ class _Trainer:
         self, model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: Any, report: Any
     ) -> None:
         self.model = model
+        self.buffers = list(model.buffers())
         self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule
@@ -156,13 +157,16 @@ class _Trainer:
         means = _Means()
         for number, batch in enumerate(data):
             inputs, target = self.split(batch, "data")
+            before = [(buffer, buffer.array) for buffer in self.buffers]
             prediction = self.model(*inputs)
             loss = self.loss(prediction, target)
             value = float(loss)
             if not math.isfinite(value):
+                for buffer, array in before:
+                    buffer.array = array
                 raise FloatingPointError(
                     f"fit: the loss is {value} in epoch {epoch + 1}, step {number + 1} (lr {self.optimizer.lr:g}). "
-                    "The parameters are as before this step: try a lower learning rate, or nn.clip_grad_norm"
+                    "Parameters and buffers are as before this step: try a lower learning rate, or nn.clip_grad_norm"
                 )
             self.optimizer.zero_grad()
             loss.backward()

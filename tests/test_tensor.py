@@ -585,3 +585,20 @@ def test_gradients_of_values_computed_before_an_assign_use_the_old_elements():
 
 def test_assign_to_a_plain_tensor_is_missing():
     assert not hasattr(ag.tensor([1.0]), "assign")
+
+
+def test_numpy_functions_on_tracked_tensors_keep_the_gradient_or_refuse():
+    x = np.array([3.0, 4.0])
+    np.testing.assert_allclose(ag.grad(lambda v: (v * np.linalg.norm(v)).sum())(x).numpy(), [9.2, 10.6])
+    np.testing.assert_allclose(ag.grad(lambda v: np.dot(v, v))(x).numpy(), [6.0, 8.0])
+    tracked = ag.tensor(x, requires_grad=True)
+    with pytest.raises(TypeError, match=r"np\.median .*detach"):
+        np.median(tracked)
+    with pytest.raises(TypeError, match=r"np\.cbrt .*detach"):
+        np.cbrt(tracked)
+    assert np.shape(tracked) == (2,)
+    assert np.allclose(tracked, x)
+    np.testing.assert_allclose(np.cbrt(tracked.detach()), np.cbrt(x))
+    total = np.ones(2)
+    total += ag.ones(2)
+    assert total.tolist() == [2.0, 2.0]

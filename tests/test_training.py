@@ -585,3 +585,11 @@ def test_history_keeps_shows_and_saves(tmp_path):
     assert "data:image/png;base64,iVBOR" in html
     assert "<table>" in html
     History().plot()
+
+
+def test_a_failed_fit_leaves_the_buffers_as_before_the_failing_step():
+    model = nn.Sequential(nn.BatchNorm(2), nn.Dense(2, 1))
+    x = np.ones((4, 2), np.float32)
+    with pytest.raises(FloatingPointError):
+        nn.fit(model, (x * np.nan, x[:, :1]), nn.mse_loss, nn.SGD(model.parameters(), 0.1), 1, progress=False)
+    assert all(np.isfinite(buffer.numpy()).all() for buffer in model.buffers())

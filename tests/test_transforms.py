@@ -696,7 +696,7 @@ def test_a_primitive_in_plain_python_with_rules_by_name():
     ag.check_grads(scaled_cube, (X, X + 2), order=3, rtol=1e-4)
     ag.check_grads(lambda x, y: scaled_cube(x, y, power=2), (X, X + 2), order=2)
     assert scaled_cube(2.0, 3.0, power=2) == 12.0
-    assert isinstance(scaled_cube(X, X), np.ndarray)
+    assert isinstance(scaled_cube(X, X), ag.Tensor)
     assert type(scaled_cube(ag.tensor(X), X)) is ag.Tensor
     assert "scaled_cube" in repr(scaled_cube)
 
@@ -933,3 +933,28 @@ def test_check_grads_of_nan_is_not_silence():
     broken = wrong_cube(lambda g, x: g * np.nan)
     with pytest.raises(AssertionError):
         ag.check_grads(broken, (X,), order=1)
+
+
+def test_a_primitive_cannot_change_its_inputs_and_has_one_output():
+    @ag.primitive
+    def doubled_in_place(x):
+        x *= 2
+        return x
+
+    a = ag.ones(2)
+    with pytest.raises(ValueError, match="read-only"):
+        doubled_in_place(a)
+    assert a.tolist() == [1.0, 1.0]
+    pair = ag.primitive(lambda x: (x, 2 * x), name="pair")
+    with pytest.raises(TypeError, match=r"pair: the forward function returned a tuple.*float32\[2\]"):
+        pair(a)
+    assert isinstance(ag.primitive(lambda x, y: x * y, name="product")([1.0, 2.0], [3.0, 4.0]), ag.Tensor)
+
+
+def test_a_checkpoints_pullback_works_twice_when_an_older_input_is_skipped():
+    w = ag.tensor([2.0, 3.0], requires_grad=True)
+    f = ag.checkpoint(lambda a, b: (a * b).sin() * a)
+    _, pull_back = ag.vjp(lambda x: f(x, w), ag.tensor([1.0, 2.0]))
+    c = ag.ones(2)
+    first, second = pull_back(c)[0], pull_back(c)[0]
+    assert first.tolist() == second.tolist()

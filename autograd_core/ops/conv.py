@@ -22,7 +22,7 @@ Size = int | Sequence[int]
 
 def tuple_of(name: str, value: Size, ndim: int) -> Shape:
     """One integer for each spatial dimension."""
-    sizes = (value,) * ndim if isinstance(value, int | np.integer) else tuple(value)
+    sizes: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value,) * ndim
     if len(sizes) != ndim or not all(isinstance(s, int | np.integer) for s in sizes):
         raise ValueError(
             f"{name} is {value!r}: give one integer, or one for each of the {ndim} spatial dimensions"
@@ -174,6 +174,10 @@ def conv_transpose(
             x.shape[2:], strides, paddings, dilations, w.shape[2:], extra, strict=True
         )
     )
+    if min(spatial, default=1) < 1:
+        raise ValueError(
+            f"the output would have the spatial shape {list(spatial)}: use less padding or a larger x"
+        )
     return conv_input_grad(
         x, w, spatial=spatial, stride=strides, padding=paddings, dilation=dilations, groups=int(groups)
     )

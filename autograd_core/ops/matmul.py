@@ -73,6 +73,13 @@ def _ranked(value: Any) -> Any:
 # Products over chosen axes --------------------------------------------------------------------------------
 
 
+def dot(x: Array, y: Array) -> Array:
+    """`np.dot`: the product with a 0-d array, else the sum over the last axis of x and the last but one of y."""
+    if x.ndim == 0 or y.ndim == 0:
+        return x * y
+    return tensordot(x, y, axes=((-1,), (-min(y.ndim, 2),)))
+
+
 def tensordot(x: Array, y: Array, axes: int | Sequence[Any] = 2) -> Array:
     """The sum of products over several axes: the last `axes` of x with the first of y, or the two lists given.
 

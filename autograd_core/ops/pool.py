@@ -12,7 +12,7 @@ from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.conv import Size, tuple_of
 from autograd_core.ops.define import operation
 from autograd_core.ops.shape import reshape, size_of
-from autograd_core.tape import Value
+from autograd_core.tape import array_of
 
 
 @operation()
@@ -68,13 +68,9 @@ def max_pool(
     planes = x.shape[0] * x.shape[1]
     values = gather(
         reshape(x, (planes, size_of(x.shape[2:]))),
-        reshape(_array(index), (planes, size_of(out_shape[2:]))),
+        reshape(array_of(index), (planes, size_of(out_shape[2:]))),
     )
     return reshape(values, out_shape)
-
-
-def _array(index: Any) -> Array:
-    return index.array if isinstance(index, Value) else index
 
 
 def _spatial_ndim(name: str, x: Any) -> int:
