@@ -43,7 +43,19 @@ def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
         return _tensors(function(*args[:start], *_operands(inputs, composed), *args[end:], **params))
 
     call.__name__ = plain.__name__.strip("_")
+    call.__signature__ = _public_signature(plain)  # pyright: ignore[reportAttributeAccessIssue]
     return call
+
+
+def _public_signature(plain: Callable[..., Any]) -> inspect.Signature:
+    """What help() shows: the operation's signature, with tensors in the arrays' places."""
+    signature = inspect.signature(plain)
+    shown = [
+        p.replace(annotation="TensorLike") if p.annotation in (Array, "Array") else p
+        for p in signature.parameters.values()
+    ]
+    returned = "Tensor" if signature.return_annotation in (Array, "Array") else signature.return_annotation
+    return signature.replace(parameters=shown, return_annotation=returned)
 
 
 def _operands(values: list[Any], composed: bool) -> list[Any]:

@@ -106,7 +106,8 @@ def picture(
     top, bottom = right.subfigures(2, 1, height_ratios=(2, 1))
     wrong = np.flatnonzero(logits.argmax(1) != labels)
     top.suptitle(f"{len(wrong)} mistakes in {len(labels)}: what it is, and what the network saw")
-    for axes, i in zip(top.subplots(4, 8).flat, wrong):
+    rows = min(4, max(1, -(-len(wrong) // 8)))
+    for axes, i in zip(top.subplots(rows, 8).flat, wrong):
         axes.imshow(images[i, 0], cmap="gray_r")
         axes.set_title(f"{labels[i]} → {logits[i].argmax()}", fontsize=9)
     for axes in top.axes:

@@ -73,7 +73,7 @@ def picture(path: Path, x: ag.Tensor, y: ag.Tensor, model: nn.Module, losses: di
     left.set(title="The sine, learnt by [1, 64, 32, 1]", xlabel="x", ylabel="sin x")
     left.legend(loc="upper right", frameon=False)
     for (name, values), colour in zip(losses.items(), ("#d55e00", "#0072b2")):
-        right.semilogy(values, color=colour, label=f"{name}: {values[-1]:.2g} after {len(values)} epochs")
+        right.semilogy(values, color=colour, label=f"{name}: {values[-1]:.3g} after {len(values)} epochs")
     right.axhline(GOAL, color="#999999", linewidth=1, linestyle=":")
     right.set(title="Training loss", xlabel="epoch", ylabel="mean squared error")
     right.legend(frameon=False)
