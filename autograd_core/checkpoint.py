@@ -76,9 +76,8 @@ class _Segment:
     def result(self) -> Any:
         """f's value on a tape with one node, instead of all that f records."""
         stand_ins = [_leaf(t.array, t.requires_grad) for t in self.tensors]
-        inside = {
-            node for t in stand_ins if (node := t.node)
-        }  # before f, which may change its arguments in place
+        # Taken before f runs, which may change its arguments in place.
+        inside = {node for t in stand_ins if (node := t.node)}
         value = self.run(stand_ins)
         packed = _pack(value)
         if packed.node is None:

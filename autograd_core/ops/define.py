@@ -15,9 +15,7 @@ registry: dict[str, Primitive] = {}
 Rule = Callable[..., Any] | None
 
 
-def operation(
-    *rules: Rule, kind: str = "kernel", name: str | None = None
-) -> Callable[[Callable[..., Any]], Primitive]:
+def operation(*rules: Rule, kind: str = "kernel") -> Callable[[Callable[..., Any]], Primitive]:
     """Register a forward function on ndarrays as a primitive, with one derivative rule for each array input.
 
     `kind` says how the operation lowers: "elementwise" (a scalar expression, with broadcasting), "view" (an index
