@@ -288,11 +288,14 @@ class _Bar(_Silent):
         from tqdm import tqdm
 
         self.epochs = epochs
+        self.batches = len(data) if hasattr(data, "__len__") else 0
         self.validated = ""
         total = data.examples * epochs if isinstance(data, Batches) else None
         self.bar: Any = tqdm(total=total, unit=" examples", unit_scale=True, dynamic_ncols=True)
 
     def batch(self, epoch: int, rows: int, means: _Means) -> None:
+        if self.bar.total is None and self.batches:
+            self.bar.total = rows * self.batches * self.epochs  # near enough to say how long it will take
         # update draws at most ten times a second: the text is made only then.
         if self.bar.update(rows):
             self.bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
@@ -300,8 +303,7 @@ class _Bar(_Silent):
             self.bar.set_postfix_str(", ".join(shown) + self.validated, refresh=False)
 
     def epoch(self, epoch: int, history: History) -> None:
-        if self.bar.total is None:
-            self.bar.total = self.bar.n * self.epochs
+        self.bar.total = self.bar.n // (epoch + 1) * self.epochs  # now it is known how many examples an epoch has
         names = [name for name in history if name.startswith("validation_")]
         self.validated = "".join(f", {name.replace('_', ' ')} {history[name][-1]:.4g}" for name in names)
         self.bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
