@@ -303,7 +303,9 @@ class _Bar(_Silent):
             self.bar.set_postfix_str(", ".join(shown) + self.validated, refresh=False)
 
     def epoch(self, epoch: int, history: History) -> None:
-        self.bar.total = self.bar.n // (epoch + 1) * self.epochs  # now it is known how many examples an epoch has
+        self.bar.total = (
+            self.bar.n // (epoch + 1) * self.epochs
+        )  # now it is known how many examples an epoch has
         names = [name for name in history if name.startswith("validation_")]
         self.validated = "".join(f", {name.replace('_', ' ')} {history[name][-1]:.4g}" for name in names)
         self.bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
