@@ -3,6 +3,7 @@
 # pyright: reportGeneralTypeIssues=false
 # A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.conv import Size, tuple_of
 from autograd_core.ops.define import operation
-from autograd_core.ops.shape import reshape, size_of
+from autograd_core.ops.shape import reshape
 from autograd_core.tape import array_of
 
 
@@ -67,8 +68,8 @@ def max_pool(
     out_shape = index.shape
     planes = x.shape[0] * x.shape[1]
     values = gather(
-        reshape(x, (planes, size_of(x.shape[2:]))),
-        reshape(array_of(index), (planes, size_of(out_shape[2:]))),
+        reshape(x, (planes, math.prod(x.shape[2:]))),
+        reshape(array_of(index), (planes, math.prod(out_shape[2:]))),
     )
     return reshape(values, out_shape)
 

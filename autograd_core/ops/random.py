@@ -1,12 +1,12 @@
 """Draws from the counter-based stream. The state, (seed, counter), goes in as an array, like any other input."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.define import operation
-from autograd_core.ops.shape import size_of
 
 
 @operation()
@@ -15,7 +15,7 @@ def uniform(stream: Array, shape: Shape = (), dtype: Any = np.float32) -> Array:
     from autograd_core.kernels import random as kernels
 
     seed, counter = stream.tolist()
-    return kernels.uniform(seed, counter, size_of(shape), dtype).reshape(shape)
+    return kernels.uniform(seed, counter, math.prod(shape), dtype).reshape(shape)
 
 
 @operation()
@@ -24,7 +24,7 @@ def normal(stream: Array, shape: Shape = (), dtype: Any = np.float32) -> Array:
     from autograd_core.kernels import random as kernels
 
     seed, counter = stream.tolist()
-    return kernels.normal(seed, counter, size_of(shape), dtype).reshape(shape)
+    return kernels.normal(seed, counter, math.prod(shape), dtype).reshape(shape)
 
 
 def advanced(stream: Array, kind: str, shape: Shape, dtype: Any) -> Array:
@@ -32,4 +32,4 @@ def advanced(stream: Array, kind: str, shape: Shape, dtype: Any) -> Array:
     from autograd_core.kernels import random as kernels
 
     seed, counter = stream.tolist()
-    return np.array([seed, (counter + kernels.blocks_used(size_of(shape), dtype, kind)) % 2**64], np.uint64)
+    return np.array([seed, (counter + kernels.blocks_used(math.prod(shape), dtype, kind)) % 2**64], np.uint64)

@@ -305,8 +305,3 @@ def triu(x: Array, k: int = 0) -> Array:
             [0., 1.]], dtype=float32)
     """
     return _triangle(x, ~np.tri(*x.shape[-2:], k=k - 1, dtype=bool))
-
-
-def size_of(shape: Shape) -> int:
-    """The number of elements, in unbounded integers."""
-    return math.prod(shape)

@@ -1,0 +1,42 @@
+"""What `import autograd_core, nn` brings in, and how threads are set."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import autograd_core as ag
+
+HEAVY = ("numba", "llvmlite", "scipy", "matplotlib", "graphviz", "safetensors", "tqdm", "threadpoolctl")
+
+
+def test_heavy_packages_are_imported_when_they_are_first_needed():
+    code = f"import autograd_core, nn, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_one_call_sets_the_threads_of_kernels_and_matrix_products():
+    from threadpoolctl import ThreadpoolController
+
+    before = ag.get_num_threads()
+    try:
+        ag.set_num_threads(1)
+        blas = ThreadpoolController().select(user_api="blas").info()
+        assert ag.get_num_threads() == 1
+        assert [library["num_threads"] for library in blas] == [1] * len(blas)
+    finally:
+        ag.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n", [0, -1, 10_000])
+def test_a_number_of_threads_that_cannot_be_is_refused(n):
+    with pytest.raises(ValueError, match="set_num_threads"):
+        ag.set_num_threads(n)
+
+
+def test_sizes_that_overflow_are_an_error_not_a_small_array():
+    with pytest.raises((ValueError, MemoryError)):
+        ag.zeros((2**40, 2**40))
+    with pytest.raises((ValueError, MemoryError)):
+        ag.broadcast_to(ag.ones(1), (2**40, 2**40)) + np.ones(1)
