@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-_EXPLAINED = "__autograd_core_explained__"
+EXPLAINED = "__autograd_core_explained__"
 
 # What an operation may raise, the more special kinds first.
 _KINDS = (
@@ -33,7 +33,7 @@ def explain(
 
     The context is added once, here: kernels and operations only say what is wrong and how to mend it.
     """
-    if hasattr(error, _EXPLAINED):
+    if hasattr(error, EXPLAINED):
         return error
     text = str(error).removeprefix(f"{operation}: ")
     if "could not be broadcast" in text:
@@ -48,5 +48,5 @@ def explain(
         explained = error
     else:
         explained = kind(message)
-    setattr(explained, _EXPLAINED, True)
+    setattr(explained, EXPLAINED, True)
     return explained

@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from autograd_core.dtypes import Array
-from autograd_core.errors import Explained, describe, explain
+from autograd_core.errors import EXPLAINED, describe, explain
 from autograd_core.parameter import Buffer, Parameter
 from autograd_core.tape import Value, operand, state
 from autograd_core.tensor import Tensor
@@ -309,7 +309,7 @@ def _root_path(module: Module, outer: str) -> ModulePath:
 
 def _note_place(error: Exception, path: str) -> None:
     """Tell an exception once, in the innermost module, where it happened; the engine's own errors know."""
-    if not hasattr(error, Explained) and not hasattr(error, _NOTED):
+    if not hasattr(error, EXPLAINED) and not hasattr(error, _NOTED):
         error.add_note(f"in {path}")
         setattr(error, _NOTED, True)
 
