@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> float:
     images, labels, test_images, test_labels = digits()
     images, labels = images[: options.train], labels[: options.train]
     model = network()
-    print(model.summary(test_images[:1]))
+    model.summary(test_images[:1])
     data = Shifted(images, labels, batch_size=64, seed=options.seed)
     optimizer = nn.Adam(model.parameters(), lr=3e-3)
     schedule = nn.schedules.one_cycle(optimizer, steps=len(data) * options.epochs)

@@ -180,10 +180,13 @@ class Module:
     # Seeing it ------------------------------------------------------------------------------------------------------
 
     def summary(self, example: Any) -> Any:
-        """A table of all layers on an example input: see `nn.summary`."""
+        """Print a table of all layers on an example input, and return it: see `nn.summary`, which only returns it."""
         from nn.summary import summary
 
-        return summary(self, example)
+        found = summary(self, example)
+        print(found)
+        found.printed = True  # a notebook that shows the result of a cell need not show the table twice
+        return found
 
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
         """How many multiplications with addition one call makes itself, for `summary`; layers that do override it."""

@@ -24,9 +24,9 @@ class Row:
     reused: bool = False
 
 
-@dataclass
+@dataclass(repr=False)
 class Summary:
-    """What `summary` found; printed or shown, it is a table.
+    """What `summary` found: as text a table, which a notebook shows unless it was `printed` already.
 
     `rows` in order of the calls; `total_parameters` and `total_buffers` (numbers of elements), `total_multiply_adds` of
     one forward pass on the example, `total_bytes` of parameters and buffers.
@@ -37,6 +37,7 @@ class Summary:
     total_buffers: int = 0
     total_multiply_adds: int = 0
     total_bytes: int = 0
+    printed: bool = False
 
     def __str__(self) -> str:
         heads = ("Layer", "Output shape", "Parameters", "Multiply-adds")
@@ -57,7 +58,10 @@ class Summary:
         ]
         return "\n".join([line(heads), rule, *map(line, cells), rule, *totals])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        if not self.printed:
+            return str(self)
+        return f"<Summary: {self.total_parameters:,} parameters, {self.total_multiply_adds:,} multiply-adds>"
 
 
 def _cells(row: Row) -> tuple[str, str, str, str]:

@@ -1029,7 +1029,7 @@ def test_binary_cross_entropy_is_exact_for_logits_of_any_size(rng):
 # Summary --------------------------------------------------------------------------------------------------------------
 
 
-def test_summary_by_hand():
+def test_summary_by_hand(capsys):
     model = nn.Sequential(
         nn.Conv(1, 4, 3, padding=1),  # 40 parameters, 4·8·8·9 multiply-adds for each of 2 images
         nn.BatchNorm(4),  # 8
@@ -1046,7 +1046,9 @@ def test_summary_by_hand():
     assert found.total_bytes == 4 * (1372 + 8)
     assert [row.output for row in found.rows][1:3] == ["(2, 4, 8, 8)", "(2, 4, 8, 8)"]
     text = str(found)
-    assert repr(found) == text
+    assert capsys.readouterr().out == text + "\n"
+    assert repr(found) == "<Summary: 1,372 parameters, 8,192 multiply-adds>"
+    assert repr(nn.summary(model, ag.ones((2, 1, 8, 8)))) == text
     assert "layers.6 (Dense)" in text
     assert "(2, 10)" in text
     assert "1,290" in text
