@@ -1,7 +1,9 @@
 """What `import autograd_core, nn` brings in, and how threads are set."""
 
+import os
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -40,3 +42,22 @@ def test_sizes_that_overflow_are_an_error_not_a_small_array():
         ag.zeros((2**40, 2**40))
     with pytest.raises((ValueError, MemoryError)):
         ag.broadcast_to(ag.ones(1), (2**40, 2**40)) + np.ones(1)
+
+
+@pytest.mark.parametrize(("chosen", "threads"), [("", "1"), ("ag.set_num_threads(2)", "2")])
+def test_the_first_convolution_leaves_the_cores_to_the_kernels_unless_threads_were_chosen(chosen, threads):
+    code = f"""
+        import autograd_core as ag
+        {chosen}
+        ag.conv(ag.ones((1, 1, 4, 4)), ag.ones((1, 1, 3, 3)))
+        from threadpoolctl import ThreadpoolController
+        libraries = ThreadpoolController().select(user_api="blas").info()
+        print(*{{one["num_threads"] for one in libraries if "scipy.libs" not in one["filepath"]}})  # NumPy's own
+    """
+    environment = {n: v for n, v in os.environ.items() if not n.endswith("_NUM_THREADS")} | {
+        "NUMBA_NUM_THREADS": "2"
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment
+    )
+    assert (done.stdout, done.stderr) == (threads + "\n", "")

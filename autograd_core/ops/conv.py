@@ -8,16 +8,25 @@ convolution can be differentiated to every order. Transposed convolution is the 
 # A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.define import operation
+from autograd_core.threads import leave_cores_to_kernels
 
 Size = int | Sequence[int]
 
-# Numba takes 0.3 s to import: the kernels are imported when they are first called.
+
+@cache
+def _kernels() -> Any:
+    """The kernels, imported when they are first called: numba takes 0.3 s."""
+    from autograd_core.kernels import conv
+
+    leave_cores_to_kernels()
+    return conv
 
 
 def tuple_of(name: str, value: Size, ndim: int) -> Shape:
@@ -41,10 +50,8 @@ def tuple_of(name: str, value: Size, ndim: int) -> Shape:
 def _conv(
     x: Array, w: Array, stride: Shape = (), padding: Shape = (), dilation: Shape = (), groups: int = 1
 ) -> Array:
-    from autograd_core.kernels import conv as kernels
-
     x, w = _same_dtype(x, w)
-    return kernels.conv_forward(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return _kernels().conv_forward(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 @operation(
@@ -65,10 +72,8 @@ def conv_input_grad(
     groups: int = 1,
 ) -> Array:
     """The cotangent of convolution's input, of spatial shape `spatial`, for the output's cotangent y."""
-    from autograd_core.kernels import conv as kernels
-
     y, w = _same_dtype(y, w)
-    return kernels.conv_input_grad(
+    return _kernels().conv_input_grad(
         y, w, spatial=spatial, stride=stride, padding=padding, dilation=dilation, groups=groups
     )
 
@@ -91,10 +96,8 @@ def conv_weight_grad(
     groups: int = 1,
 ) -> Array:
     """The cotangent of convolution's weight, of spatial shape `kernel`, for the output's cotangent y."""
-    from autograd_core.kernels import conv as kernels
-
     y, x = _same_dtype(y, x)
-    return kernels.conv_weight_grad(
+    return _kernels().conv_weight_grad(
         y, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, groups=groups
     )
 
