@@ -126,7 +126,7 @@ def picture(
 def main(argv: list[str] | None = None) -> float:
     """Train, test, print, draw; the accuracy on the test part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=10, help="passes over the training digits (10)")
+    parser.add_argument("--epochs", type=int, default=8, help="passes over the training digits (8)")
     parser.add_argument("--train", type=int, default=8000, help="how many of the 8,000 training digits (all)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order, shifts and dropout (0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the picture")
