@@ -144,8 +144,7 @@ def unbroadcast(g: Any, shape: Shape) -> Any:
     axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1))
     if not axes:
         return g
-    # ndarray.sum goes through Python and takes twice as long for small arrays.
-    total = np.add.reduce(g, axis=axes) if isinstance(g, np.ndarray) else g.sum(axis=axes)
+    total = g.sum(axis=axes)
     return total if total.shape == shape else total.reshape(shape)
 
 

@@ -7,7 +7,7 @@ _CHOOSING = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS
 
 
 def _limit_blas(n: int) -> None:
-    """Set the threads of every BLAS library that is loaded by now (NumPy's, and SciPy's own); takes 30 ms."""
+    """Set the threads of every BLAS library that is loaded by now (NumPy's, and SciPy's own); takes 10 ms."""
     from threadpoolctl import ThreadpoolController
 
     ThreadpoolController().limit(limits=n, user_api="blas")

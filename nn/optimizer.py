@@ -104,7 +104,7 @@ class Optimizer:
                     # 0-d arrays: NumPy takes a third of the time less with them than with Python floats.
                     rates = [np.asarray(rate, dtype) for rate in self.rates(t, *settings)]
                     known[t, dtype] = rates
-            # The arrays are ours: set as they are, where `assign` would first make tensors of them (0.5 µs each).
+            # The arrays are ours: set as they are, where `assign` would first make tensors of them.
             if moments:
                 new, changed = update(x, grad.array, [m.array for m in moments], rates)
                 for moment, value in zip(moments, changed):

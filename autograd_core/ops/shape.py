@@ -23,7 +23,7 @@ def as_sizes(sizes: Any) -> Shape:
     return (operator.index(sizes),) if np.ndim(sizes) == 0 else tuple(operator.index(size) for size in sizes)
 
 
-_SMALL = 4096  # elements below which filling an array (0.6 µs) beats NumPy's broadcast view (4 µs)
+_SMALL = 4096  # elements below which filling an array (1.7 µs for 3,200) beats NumPy's broadcast view (8 µs)
 
 
 @operation(lambda g, shapes: reshape(g, shapes[0]), kind="view")
