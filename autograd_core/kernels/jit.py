@@ -194,6 +194,17 @@ class KernelCache(FunctionCache):
                 _give_up(error)
 
 
+class EntryCache(KernelCache):
+    """The same for a function made at run time, known by a name of its own (its closure has no stable content)."""
+
+    def __init__(self, py_func: Callable, name: str) -> None:
+        super().__init__(py_func)
+        self._name = name
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (self._name, sig, codegen.magic_tuple())
+
+
 def jit(
     function: Callable | None = None, *, parallel: bool = False, inner: bool = False, fast: bool = True
 ) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 import llvmlite.binding
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -31,19 +32,35 @@ VECTORS = 2
 ROWS = 12 if BITS == 512 else 6
 
 
-def _data(context, builder, array_type, array):
+def width_of(dtype: np.dtype) -> int:
+    """Elements in a row of a tile."""
+    return VECTORS * BITS // (8 * dtype.itemsize)
+
+
+@intrinsic
+def lanes_of(typing, array):
+    """(elements of a vector, elements of a tile's row) for the array's dtype, as constants of the machine code."""
+    lanes = BITS // array.dtype.bitwidth
+
+    def emit(context, builder, signature, args):
+        return context.get_constant_generic(builder, signature.return_type, (lanes, VECTORS * lanes))
+
+    return types.UniTuple(types.int64, 2)(array), emit
+
+
+def data_of(context, builder, array_type, array):
     return context.make_array(array_type)(context, builder, array).data
 
 
-def _at(builder, pointer, index):
+def offset(builder, pointer, index):
     return builder.gep(pointer, [index])
 
 
-def _load_vector(builder, pointer, vector_type):
+def load_vector(builder, pointer, vector_type):
     return builder.load(builder.bitcast(pointer, vector_type.as_pointer()), align=_align(vector_type))
 
 
-def _store_vector(builder, value, pointer):
+def store_vector(builder, value, pointer):
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=_align(value.type))
 
 
@@ -51,15 +68,30 @@ def _align(vector_type) -> int:
     return 4 if isinstance(vector_type.element, ir.FloatType) else 8
 
 
-def _vector_type(context, array_type):
+def vector_type(context, array_type):
     element = context.get_data_type(array_type.dtype)
     return ir.VectorType(element, BITS // array_type.dtype.bitwidth)
 
 
-def _fma(builder, vector_type):
+def fused(builder, vector_type):
     name = f"llvm.fma.v{vector_type.count}f{8 * _align(vector_type)}"
     signature = ir.FunctionType(vector_type, [vector_type] * 3)
     return cgutils.get_or_insert_function(builder.module, signature, name)
+
+
+def grid(context, builder, array_type, array, at, rows, columns):
+    """Pointers to the elements at + i·row_step + j·column_step; rows and columns are (count, step)."""
+    data = data_of(context, builder, array_type, array)
+    lines = []
+    for i in range(rows[0]):
+        first = builder.add(at, builder.mul(rows[1], ir.Constant(at.type, i)))
+        lines.append(
+            [
+                offset(builder, data, builder.add(first, builder.mul(columns[1], ir.Constant(at.type, j))))
+                for j in range(columns[0])
+            ]
+        )
+    return lines
 
 
 def _splat(builder, scalar, vector_type):
@@ -71,111 +103,289 @@ def _splat(builder, scalar, vector_type):
 
 
 @intrinsic
-def tile(typing, out, out_at, fresh, source, source_at, rows, row_at, wide, wide_at, steps, begin, end):
-    """out[r, :] (+)= Σ_{begin ≤ k < end} source[source_at + rows[row_at + r] + steps[k]] · wide[wide_at + k, :]
+def tile(typing, out, targets, fresh, source, rows, at, wide, wide_at, steps, begin, end):
+    """out[targets[at + r], :] (+)= Σ_{begin ≤ k < end} source[rows[at + r] + steps[k]] · wide[wide_at + k, :]
 
-    for r = 0 … ROWS−1, where out (from out_at) and wide (from wide_at) have rows of VECTORS vectors. Each `source`
-    element is broadcast, so it may lie anywhere: strides, dilation and padding cost nothing here.
+    for r = 0 … ROWS−1, where out, and wide from wide_at on, have rows of VECTORS vectors. Each `source` element is
+    broadcast, so it may lie anywhere: strides and dilation cost nothing here.
     The sum starts at 0 when `fresh`, else at what `out` holds. Nothing is checked.
     """
     signature = types.void(
-        out, types.int64, types.boolean, source, types.int64, rows, types.int64, wide, types.int64, steps,
-        types.int64, types.int64,
-    )  # fmt: skip
+        out,
+        targets,
+        types.boolean,
+        source,
+        rows,
+        types.int64,
+        wide,
+        types.int64,
+        steps,
+        types.int64,
+        types.int64,
+    )
 
     def emit(context, builder, sig, args):
-        (out_v, out_at, fresh, source_v, source_at, rows_v, row_at, wide_v, wide_at, steps_v, begin, end) = (
-            args
-        )
-        vector = _vector_type(context, out)
+        (out_v, targets_v, fresh, source_v, rows_v, at, wide_v, wide_at, steps_v, begin, end) = args
+        vector = vector_type(context, out)
         zero = ir.Constant(vector, None)
         lanes, width = vector.count, VECTORS * vector.count
-        fma = _fma(builder, vector)
         i64 = begin.type
 
-        base = _at(builder, _data(context, builder, source, source_v), source_at)
-        row_list = _at(builder, _data(context, builder, rows, rows_v), row_at)
-        lines = [
-            _at(builder, base, builder.load(_at(builder, row_list, ir.Constant(i64, r)))) for r in range(ROWS)
-        ]
-        wide_data = _at(builder, _data(context, builder, wide, wide_v), wide_at)
-        steps_data = _data(context, builder, steps, steps_v)
-        out_data = _at(builder, _data(context, builder, out, out_v), out_at)
-        cells = [_at(builder, out_data, ir.Constant(i64, i * lanes)) for i in range(ROWS * VECTORS)]
-        start = [builder.select(fresh, zero, _load_vector(builder, cell, vector)) for cell in cells]
+        def table(array_type, array):
+            """The ROWS numbers from `at` on."""
+            first = offset(builder, data_of(context, builder, array_type, array), at)
+            return [builder.load(offset(builder, first, ir.Constant(i64, r))) for r in range(ROWS)]
 
-        entry = builder.block
-        body, done = builder.append_basic_block("tile.k"), builder.append_basic_block("tile.end")
-        builder.cbranch(builder.icmp_signed("<", begin, end), body, done)
-
-        builder.position_at_end(body)
-        k = builder.phi(i64)
-        sums = [builder.phi(vector) for _ in cells]
-        k.add_incoming(begin, entry)
-        step = builder.load(_at(builder, steps_data, k))
-        line = _at(builder, wide_data, builder.mul(k, ir.Constant(i64, width)))
-        operands = [
-            _load_vector(builder, _at(builder, line, ir.Constant(i64, v * lanes)), vector)
+        source_data = data_of(context, builder, source, source_v)
+        lines = [offset(builder, source_data, line) for line in table(rows, rows_v)]
+        wide_data = offset(builder, data_of(context, builder, wide, wide_v), wide_at)
+        steps_data = data_of(context, builder, steps, steps_v)
+        out_data = data_of(context, builder, out, out_v)
+        cells = [
+            offset(
+                builder,
+                out_data,
+                builder.add(builder.mul(row, ir.Constant(i64, width)), ir.Constant(i64, v * lanes)),
+            )
+            for row in table(targets, targets_v)
             for v in range(VECTORS)
         ]
-        after = []
-        for r in range(ROWS):
-            value = _splat(builder, builder.load(_at(builder, lines[r], step)), vector)
-            after += [builder.call(fma, [value, operands[v], sums[r * VECTORS + v]]) for v in range(VECTORS)]
-        following = builder.add(k, ir.Constant(i64, 1))
-        k.add_incoming(following, body)
-        for phi, first, later in zip(sums, start, after, strict=True):
-            phi.add_incoming(first, entry)
-            phi.add_incoming(later, body)
-        builder.cbranch(builder.icmp_signed("<", following, end), body, done)
+        start = [builder.select(fresh, zero, load_vector(builder, cell, vector)) for cell in cells]
 
-        builder.position_at_end(done)
-        results = [builder.phi(vector) for _ in cells]  # phi nodes stand before every other instruction
-        for result, cell, first, later in zip(results, cells, start, after, strict=True):
-            result.add_incoming(first, entry)
-            result.add_incoming(later, body)
-            _store_vector(builder, result, cell)
+        def operands(k):
+            step = builder.load(offset(builder, steps_data, k))
+            line = offset(builder, wide_data, builder.mul(k, ir.Constant(i64, width)))
+            return [offset(builder, first, step) for first in lines], line
+
+        _sum_products(builder, cells, start, operands, begin, end)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+def _sum_products(builder, cells, start, operands, begin, end):
+    """cells[r][v] = start[r][v] + Σ_{begin ≤ k < end} (scalar r, broadcast) · (vector v), both flat over (r, v).
+
+    operands(k) gives pointers: to the scalar of each row, and to the vectors, which lie side by side. The sums are
+    LLVM values all the while, so they stay in registers.
+    """
+    vector = start[0].type
+    fma = fused(builder, vector)
+    entry = builder.block
+    body, done = builder.append_basic_block("sum.k"), builder.append_basic_block("sum.end")
+    builder.cbranch(builder.icmp_signed("<", begin, end), body, done)
+
+    builder.position_at_end(body)
+    k = builder.phi(begin.type)
+    sums = [builder.phi(vector) for _ in cells]
+    k.add_incoming(begin, entry)
+    scalars, line = operands(k)
+    vectors = len(cells) // len(scalars)
+    wide = [
+        load_vector(builder, offset(builder, line, ir.Constant(begin.type, v * vector.count)), vector)
+        for v in range(vectors)
+    ]
+    after = []
+    for r, scalar in enumerate(scalars):
+        value = _splat(builder, builder.load(scalar), vector)
+        after += [builder.call(fma, [value, wide[v], sums[r * vectors + v]]) for v in range(vectors)]
+    following = builder.add(k, ir.Constant(begin.type, 1))
+    k.add_incoming(following, body)
+    for phi, first, later in zip(sums, start, after, strict=True):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(later, body)
+    builder.cbranch(builder.icmp_signed("<", following, end), body, done)
+
+    builder.position_at_end(done)
+    results = [builder.phi(vector) for _ in cells]  # phi nodes stand before every other instruction
+    for result, cell, first, later in zip(results, cells, start, after, strict=True):
+        result.add_incoming(first, entry)
+        result.add_incoming(later, body)
+        store_vector(builder, result, cell)
+
+
+def line_tile(rows, vectors):
+    """An intrinsic for `rows` output channels of a run of positions: the tile with its lanes along the line.
+
+    out[to + r·out_step + i] = Σ_{begin ≤ k < end} weights[weight_at + k·rows + r] · source[at + steps[k] + i]
+    for i under vectors · lanes. Nothing is checked.
+    """
+
+    @intrinsic
+    def sum_lines(typing, out, to, out_step, weights, weight_at, source, at, steps, begin, end):
+        def emit(context, builder, sig, args):
+            out_v, to, out_step, weights_v, weight_at, source_v, at, steps_v, begin, end = args
+            vector = vector_type(context, out)
+            i64 = begin.type
+            cells = grid(
+                context, builder, out, out_v, to, (rows, out_step), (vectors, ir.Constant(i64, vector.count))
+            )
+            first = offset(builder, data_of(context, builder, source, source_v), at)
+            steps_data = data_of(context, builder, steps, steps_v)
+            scalars = offset(builder, data_of(context, builder, weights, weights_v), weight_at)
+
+            def operands(k):
+                step = builder.load(offset(builder, steps_data, k))
+                at_k = offset(builder, scalars, builder.mul(k, ir.Constant(i64, rows)))
+                return [offset(builder, at_k, ir.Constant(i64, r)) for r in range(rows)], offset(
+                    builder, first, step
+                )
+
+            start = [ir.Constant(vector, None)] * (rows * vectors)
+            _sum_products(builder, [cell for line in cells for cell in line], start, operands, begin, end)
+            return context.get_dummy_value()
+
+        return types.void(
+            out,
+            types.int64,
+            types.int64,
+            weights,
+            types.int64,
+            source,
+            types.int64,
+            steps,
+            types.int64,
+            types.int64,
+        ), emit
+
+    return sum_lines
+
+
+def line_dots(rows, vectors):
+    """An intrinsic for out[to + r] += Σ_{0 ≤ i < count} g[g_at + i] · x[x_at + steps[at + r] + i], r under `rows`.
+
+    count is rounded up to whole steps of vectors · lanes. Nothing is checked.
+    """
+
+    @intrinsic
+    def dots(typing, out, to, g, g_at, x, x_at, steps, at, count):
+        def emit(context, builder, sig, args):
+            out_v, to, g_v, g_at, x_v, x_at, steps_v, at, count = args
+            vector, i64 = vector_type(context, g), count.type
+            fma, lanes = fused(builder, vector), vector.count
+            slopes = offset(builder, data_of(context, builder, g, g_v), g_at)
+            data = offset(builder, data_of(context, builder, x, x_v), x_at)
+            table = offset(builder, data_of(context, builder, steps, steps_v), at)
+            lines = [
+                offset(builder, data, builder.load(offset(builder, table, ir.Constant(i64, r))))
+                for r in range(rows)
+            ]
+            sums = [
+                cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(rows * vectors)
+            ]
+            step = ir.Constant(i64, vectors * lanes)
+            with cgutils.for_range_slice(builder, ir.Constant(i64, 0), count, step, i64) as (i, _):
+                for v in range(vectors):
+                    here = builder.add(i, ir.Constant(i64, v * lanes))
+                    slope = load_vector(builder, offset(builder, slopes, here), vector)
+                    for r in range(rows):
+                        value = load_vector(builder, offset(builder, lines[r], here), vector)
+                        cell = sums[r * vectors + v]
+                        builder.store(builder.call(fma, [slope, value, builder.load(cell)]), cell)
+            for r in range(rows):
+                total = builder.load(sums[r * vectors])
+                for v in range(1, vectors):
+                    total = builder.fadd(total, builder.load(sums[r * vectors + v]))
+                cell = offset(
+                    builder, data_of(context, builder, out, out_v), builder.add(to, ir.Constant(i64, r))
+                )
+                builder.store(builder.fadd(builder.load(cell), _sum_of_lanes(builder, total)), cell)
+            return context.get_dummy_value()
+
+        return types.void(
+            out, types.int64, g, types.int64, x, types.int64, steps, types.int64, types.int64
+        ), emit
+
+    return dots
+
+
+def _sum_of_lanes(builder, value):
+    """Halves added until one number is left."""
+    lanes = value.type.count
+    while lanes > 1:
+        lanes //= 2
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
+        rest = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes, 2 * lanes)))
+        value = builder.fadd(
+            builder.shuffle_vector(value, value, mask), builder.shuffle_vector(value, value, rest)
+        )
+    return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+
+def _transposed(builder, lines):
+    """A square of vectors, transposed in log₂(lanes) rounds of shuffles of pairs: 8 × 8 numbers in 24 shuffles."""
+    lines, lanes = list(lines), len(lines)
+    mask_type = ir.VectorType(ir.IntType(32), lanes)
+    half = 1
+    while half < lanes:
+        low = ir.Constant(mask_type, [j if not j & half else lanes + j - half for j in range(lanes)])
+        high = ir.Constant(mask_type, [j + half if not j & half else lanes + j for j in range(lanes)])
+        for i in range(lanes):
+            if not i & half:
+                a, b = lines[i], lines[i + half]
+                lines[i] = builder.shuffle_vector(a, b, low)
+                lines[i + half] = builder.shuffle_vector(a, b, high)
+        half *= 2
+    return lines
+
+
+def _square(context, builder, source_type, source, at, step):
+    """As many vectors as a vector has elements, `step` apart."""
+    kind = vector_type(context, source_type)
+    first = offset(builder, data_of(context, builder, source_type, source), at)
+    i64 = at.type
+    return [
+        load_vector(builder, offset(builder, first, builder.mul(step, ir.Constant(i64, i))), kind)
+        for i in range(kind.count)
+    ]
+
+
+@intrinsic
+def transpose(typing, source, source_at, source_step, out, out_at, out_step):
+    """out[out_at + j·out_step + i] = source[source_at + i·source_step + j] for i, j under the vector's lanes."""
+    signature = types.void(source, types.int64, types.int64, out, types.int64, types.int64)
+
+    def emit(context, builder, sig, args):
+        source_v, source_at, source_step, out_v, out_at, out_step = args
+        lines = _transposed(builder, _square(context, builder, source, source_v, source_at, source_step))
+        first = offset(builder, data_of(context, builder, out, out_v), out_at)
+        for j, line in enumerate(lines):
+            store_vector(
+                builder, line, offset(builder, first, builder.mul(out_step, ir.Constant(out_at.type, j)))
+            )
         return context.get_dummy_value()
 
     return signature, emit
 
 
 @intrinsic
-def transpose(typing, source, source_at, source_step, out, out_at, out_step):
-    """out[out_at + j·out_step + i] = source[source_at + i·source_step + j] for i, j under the vector's lanes.
-
-    log₂(lanes) rounds of shuffles of pairs of rows: 8 × 8 numbers in 24 shuffles. Nothing is checked.
-    """
-    signature = types.void(source, types.int64, types.int64, out, types.int64, types.int64)
+def transpose_to(typing, source, source_at, source_step, out, out_at, places, at):
+    """out[out_at + places[at + j] + i] = source[source_at + i·source_step + j] for i, j under the vector's lanes."""
+    signature = types.void(source, types.int64, types.int64, out, types.int64, places, types.int64)
 
     def emit(context, builder, sig, args):
-        source_v, source_at, source_step, out_v, out_at, out_step = args
-        vector = _vector_type(context, out)
-        lanes = vector.count
-        i64 = source_at.type
-        from_data = _at(builder, _data(context, builder, source, source_v), source_at)
-        to_data = _at(builder, _data(context, builder, out, out_v), out_at)
-        lines = [
-            _load_vector(
-                builder, _at(builder, from_data, builder.mul(source_step, ir.Constant(i64, i))), vector
-            )
-            for i in range(lanes)
-        ]
-        mask_type = ir.VectorType(ir.IntType(32), lanes)
-        half = 1
-        while half < lanes:
-            low = ir.Constant(mask_type, [j if not j & half else lanes + j - half for j in range(lanes)])
-            high = ir.Constant(mask_type, [j + half if not j & half else lanes + j for j in range(lanes)])
-            for i in range(lanes):
-                if not i & half:
-                    a, b = lines[i], lines[i + half]
-                    lines[i] = builder.shuffle_vector(a, b, low)
-                    lines[i + half] = builder.shuffle_vector(a, b, high)
-            half *= 2
-        for j in range(lanes):
-            _store_vector(
-                builder, lines[j], _at(builder, to_data, builder.mul(out_step, ir.Constant(i64, j)))
-            )
+        source_v, source_at, source_step, out_v, out_at, places_v, at = args
+        lines = _transposed(builder, _square(context, builder, source, source_v, source_at, source_step))
+        first = offset(builder, data_of(context, builder, out, out_v), out_at)
+        table = offset(builder, data_of(context, builder, places, places_v), at)
+        for j, line in enumerate(lines):
+            place = builder.load(offset(builder, table, ir.Constant(at.type, j)))
+            store_vector(builder, line, offset(builder, first, place))
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
+def move(typing, out, to, source, at):
+    """One vector from source[at] to out[to]. Nothing is checked."""
+    signature = types.void(out, types.int64, source, types.int64)
+
+    def emit(context, builder, sig, args):
+        out_v, to, source_v, at = args
+        vector = vector_type(context, out)
+        value = load_vector(builder, offset(builder, data_of(context, builder, source, source_v), at), vector)
+        store_vector(builder, value, offset(builder, data_of(context, builder, out, out_v), to))
         return context.get_dummy_value()
 
     return signature, emit

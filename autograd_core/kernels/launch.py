@@ -1,0 +1,211 @@
+"""How a kernel is written, compiled and run: a function of a task's number, run for every task on all threads.
+
+    @kernel
+    def scale(task: int, x: Floats, out: Floats, block: int) -> None:
+        for i in range(task * block, min((task + 1) * block, x.size)):
+            out[i] = 2 * x[i]
+
+    scale(x, out, 4096, tasks=-(-x.size // 4096))
+
+Tasks are cut by the shapes alone, never by the number of threads, and each writes what no other does: so the bits are
+the same on any number of threads. Which thread takes which task is decided while running, since the cores of a
+shared machine are not equally fast.
+
+Every kernel compiles to one signature, void(int64 *arguments, int64 task), and is called by its address. So there
+is one parallel loop for all of them (numba takes a second to compile one), compiled by itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import prange, types
+from numba.core.ccallback import CFunc
+from numba.core.compiler import Compiler
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from autograd_core.kernels import threads
+from autograd_core.kernels.jit import FAST, EntryCache, jit
+
+# What a kernel's parameters may be. Arrays come flat and contiguous; floats are float32 or float64, as the call's are.
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+_ARRAYS: dict[str, Callable[[np.dtype], np.dtype]] = {
+    "Floats": lambda dtype: dtype,
+    "Ints": lambda dtype: np.dtype(np.int64),
+    "Bytes": lambda dtype: np.dtype(np.uint8),
+}
+registry: list[Kernel] = []
+_compiling = threading.RLock()
+
+
+class Kernel:
+    """A compiled function of (task, *arguments); calling it runs all its tasks."""
+
+    def __init__(self, function: Callable[..., None], fast: bool) -> None:
+        self.function = function
+        self.name = function.__name__
+        self.fast = fast
+        _, *parameters = inspect.signature(function).parameters.values()
+        self.kinds = [str(p.annotation) for p in parameters]
+        self.first_float = self.kinds.index("Floats") if "Floats" in self.kinds else None
+        self.compiled: dict[np.dtype, CFunc] = {}
+        self.__doc__ = function.__doc__
+        registry.append(self)
+
+    def __call__(self, *arguments: Any, tasks: int, serial: bool = False) -> None:
+        """Run tasks 0 … tasks−1; `serial`: on this thread, for work that takes less than waking the others."""
+        dtype = np.dtype(np.float64) if self.first_float is None else arguments[self.first_float].dtype
+        entry = self.compiled.get(dtype) or self.compile(dtype)
+        block = _block(self.kinds, arguments)
+        count = 1 if serial else min(tasks, numba.get_num_threads())
+        _run(entry.address, block, tasks, count)
+
+    def compile(self, dtype: Any) -> CFunc:
+        """The machine code for one float dtype, from the disk cache when it is there."""
+        dtype = np.dtype(dtype)
+        with _compiling:
+            if dtype not in self.compiled:
+                self.compiled[dtype] = _compile(self, dtype)
+        return self.compiled[dtype]
+
+
+def kernel(function: Callable[..., None] | None = None, *, fast: bool = True) -> Any:
+    """Make a kernel of `function`: its first parameter is the task, the others are annotated by what they are.
+
+    fast: sums may be taken in another order (never the assumption that there is no NaN or infinity).
+    """
+    if function is None:
+        return lambda f: Kernel(f, fast)
+    return Kernel(function, fast)
+
+
+def _block(kinds: list[str], arguments: tuple[Any, ...]) -> npt.NDArray[np.int64]:
+    """The argument block: address and size of an array, a whole number, the bits of a float."""
+    numbers: list[int] = []
+    for kind, value in zip(kinds, arguments, strict=True):
+        if kind in _ARRAYS:
+            numbers += (value.__array_interface__["data"][0], value.size)
+        else:
+            numbers.append(value if kind == "int" else int(np.float64(value).view(np.int64)))
+    return np.array(numbers, np.int64)
+
+
+def _compile(made: Kernel, dtype: np.dtype) -> CFunc:
+    body, unpack = jit(made.function, inner=True, fast=made.fast), _unpacker(made.kinds, dtype)
+
+    def entry(arguments, task):
+        body(task, *unpack(arguments))
+
+    signature = types.void(types.int64, types.int64)
+    options: dict[str, Any] = {"nopython": True, "error_model": "numpy"}
+    if made.fast:
+        options["fastmath"] = FAST
+    compiled = CFunc(entry, (signature.args, signature.return_type), {}, options, Compiler)
+    compiled._cache = EntryCache(made.function, f"{made.name}-{dtype}")
+    compiled.compile()
+    return compiled
+
+
+def _unpacker(kinds: list[str], dtype: np.dtype) -> Any:
+    """An intrinsic that makes the argument block at an address into the kernel's arguments, as a tuple."""
+    found = [
+        types.Array(numba.from_dtype(_ARRAYS[kind](dtype)), 1, "C") if kind in _ARRAYS
+        else types.float64 if kind == "float" else types.int64
+        for kind in kinds
+    ]  # fmt: skip
+
+    @intrinsic
+    def unpack(typing, arguments):
+        def emit(context, builder, signature, args):
+            word = ir.IntType(64)
+            block = builder.inttoptr(args[0], word.as_pointer())
+            words = iter(range(2 * len(found)))
+
+            def following():
+                return builder.load(builder.gep(block, [ir.Constant(word, next(words))]))
+
+            values = []
+            for of in found:
+                if isinstance(of, types.Array):
+                    values.append(_array(context, builder, of, following(), following()))
+                elif of is types.float64:
+                    values.append(builder.bitcast(following(), ir.DoubleType()))
+                else:
+                    values.append(following())
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.Tuple(found)(types.int64), emit
+
+    return unpack
+
+
+def _array(context: Any, builder: Any, of: types.Array, address: Any, size: Any) -> Any:
+    array = context.make_array(of)(context, builder)
+    item = context.get_abi_sizeof(context.get_data_type(of.dtype))
+    data = builder.inttoptr(address, array.data.type)
+    word = ir.IntType(64)
+    populate_array(
+        array, data, shape=[size], strides=[ir.Constant(word, item)], itemsize=ir.Constant(word, item),
+        meminfo=None,
+    )  # fmt: skip
+    return array._getvalue()
+
+
+@intrinsic
+def call(typing, address, arguments, task):
+    """Call the kernel at `address`."""
+
+    def emit(context, builder, signature, args):
+        word = ir.IntType(64)
+        function = ir.FunctionType(ir.VoidType(), [word, word]).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), emit
+
+
+@intrinsic
+def _take(typing, counter):
+    """counter[0], and one more left there for the next thread: an atomic addition."""
+
+    def emit(context, builder, signature, args):
+        data = context.make_array(counter)(context, builder, args[0]).data
+        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), emit
+
+
+@jit
+def _one_thread(address, block, tasks):
+    for task in range(tasks):
+        call(address, block.ctypes.data, task)
+
+
+@jit(parallel=True)
+def _all_threads(address, block, tasks, count):
+    counter = np.zeros(1, np.int64)
+    arguments = block.ctypes.data
+    for _ in prange(count):
+        task = _take(counter)
+        while task < tasks:
+            call(address, arguments, task)
+            task = _take(counter)
+
+
+def _run(address: int, block: npt.NDArray[np.int64], tasks: int, count: int) -> None:
+    if count <= 1:
+        _one_thread(address, block, tasks)
+    else:
+        with threads.region():
+            _all_threads(address, block, tasks, count)

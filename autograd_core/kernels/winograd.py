@@ -1,0 +1,196 @@
+"""3×3 convolution at stride 1 by Winograd's F(4×4, 3×3): a quarter of the multiplications of the direct sum.
+
+A block of output tiles of 4×4 reads input tiles of 6×6. The source is laid out with channels side by side, so that
+lanes run over channels in the transforms; between them stand 36 matrix products, one for each point of the tile, on
+the register tile of the direct method. The weight-gradient is the same with the slopes as its filter.
+
+A number that is not finite spreads over its tile's 16 outputs here, and over 9 in the direct sum. Kernels say
+when a result is not finite, and the door then takes the direct method: so NaN and ∞ stay where they belong.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autograd_core.kernels.conv_tile import write_block
+from autograd_core.kernels.jit import jit
+from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
+from autograd_core.kernels.vector import ROWS, lanes_of, tile, transpose_to
+from autograd_core.kernels.winograd_transform import (
+    transform_filter,
+    transform_gradient,
+    transform_input,
+    transform_output,
+    transform_slopes,
+)  # fmt: skip
+
+SIDE, POINTS, TAPS = 6, 36, 9
+
+
+@jit(inner=True)
+def channels_last(source, at, image_step, plane, channels, images, reads, first, past, window, size, places):
+    """The runs of source[image, channel, position], into window[image·size + places[place] + channel]."""
+    lanes, _ = lanes_of(window)
+    for n in range(images):
+        for r in range(first, past):
+            place, begin, count = reads[3 * r], at + n * image_step + reads[3 * r + 1], reads[3 * r + 2]
+            full = channels // lanes * lanes if count >= lanes else 0
+            for c in range(0, full, lanes):
+                for i in range(0, count, lanes):
+                    f = min(i, count - lanes)
+                    transpose_to(
+                        source, begin + c * plane + f, plane, window, n * size + c, places, place + f
+                    )
+            for c in range(full, channels):
+                for f in range(count):
+                    window[n * size + places[place + f] + c] = source[begin + c * plane + f]
+
+
+@jit(inner=True)
+def stride_of(tiles, channels):
+    """Elements between two points' planes of `tiles` rows: no multiple of 4 KB, where they would share cache lines."""
+    return ((tiles + ROWS - 1) // ROWS * ROWS + 1) * channels
+
+
+@kernel
+def filter_points(
+    task: int, w: Floats, points: Floats, inner: int, outer: int, channels: int, of_input: int
+) -> None:
+    """points (group, block of output channels, 36, inner channel, lane) of w (O, C/groups, 9).
+
+    A task is a block of output channels of a group.
+    """
+    lanes, width = lanes_of(w)
+    wide = (outer + width - 1) // width
+    group, first = task // wide, task % wide * width
+    taps = np.zeros(TAPS * width, w.dtype)
+    step = channels * width
+    for i in range(inner):
+        for lane in range(min(width, outer - first)):
+            if of_input:
+                at = ((group * inner + i) * outer + first + lane) * TAPS
+            else:
+                at = ((group * outer + first + lane) * inner + i) * TAPS
+            for t in range(TAPS):
+                taps[t * width + lane] = w[at + TAPS - 1 - t if of_input else at + t]
+        for v in range(0, width, lanes):
+            transform_filter(taps, v, 3 * width, width,
+                             points, (task * POINTS * channels + i) * width + v, SIDE * step, step)  # fmt: skip
+
+
+@kernel
+def convolve(
+    task: int, source: Floats, weights: Floats, out: Floats, bad: Bytes, places: Ints, inputs: Ints, outputs: Ints,
+    rows: Ints, targets: Ints, terms: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints,
+    batch: int, groups: int, inner: int, outer: int, box: int, positions: int, size: int, breadth: int, out_line: int,
+    overhang: int, source_plane: int, out_plane: int, parts: int,
+) -> None:  # fmt: skip
+    """out (batch, groups·outer, out_plane) from source (batch, groups·inner, source_plane) and the weights' points.
+
+    A task is a part of the output channels of a group for one block; bad[task] is 1 where a result is not finite.
+    """
+    lanes, width = lanes_of(out)
+    channels, tiles, spatial, wide = (
+        terms.size,
+        inputs.size,
+        first_read.size - 1,
+        (outer + width - 1) // width,
+    )
+    part, group, block = task % parts, task // parts % groups, task // parts // groups
+    image, block = block // spatial * box, block % spatial
+    images = min(box, batch - image)
+    window = np.zeros(box * size * channels, out.dtype)
+    channels_last(source, (image * groups + group) * inner * source_plane, groups * inner * source_plane, source_plane,
+                  inner, images, reads, first_read[block], first_read[block + 1], window, size * channels,
+                  places)  # fmt: skip
+    step, sum_step = stride_of(tiles, channels), stride_of(tiles, width)
+    points = np.zeros(POINTS * step, out.dtype)
+    for t in range(tiles):
+        for c in range(0, channels, lanes):
+            transform_input(window, inputs[t] + c, breadth * channels, channels,
+                            points, t * channels + c, SIDE * step, step)  # fmt: skip
+    sums = np.empty(POINTS * sum_step, out.dtype)
+    scratch = np.empty((box * positions + overhang) * width, out.dtype)
+    wrong = out.dtype.type(0)
+    for b in range(part * wide // parts, (part + 1) * wide // parts):
+        for p in range(POINTS):
+            at = ((group * wide + b) * POINTS + p) * channels * width
+            for j in range(0, tiles, ROWS):
+                tile(
+                    sums[p * sum_step :],
+                    targets,
+                    True,
+                    points[p * step :],
+                    rows,
+                    j,
+                    weights,
+                    at,
+                    terms,
+                    0,
+                    channels,
+                )
+        for t in range(tiles):
+            for v in range(0, width, lanes):
+                transform_output(sums, t * width + v, SIDE * sum_step, sum_step,
+                                 scratch, outputs[t] + v, out_line * width, width)  # fmt: skip
+        channel = group * outer + b * width
+        write_block(scratch, positions, images, writes, first_write[block], first_write[block + 1],
+                    min(width, outer - b * width), out, (image * groups * outer + channel) * out_plane,
+                    groups * outer * out_plane, out_plane)  # fmt: skip
+        for i in range(np.uint64(box * positions * width)):
+            wrong += scratch[i] * out.dtype.type(0)
+    bad[task] = wrong != 0
+
+
+@kernel
+def sum_chunks(
+    task: int, g: Floats, x: Floats, sums: Floats, places: Ints, inputs: Ints, slope_places: Ints, slope_inputs: Ints,
+    rows: Ints, tile_steps: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int,
+    groups: int, inner: int, outer: int, channels: int, box: int, size: int, breadth: int, slope_size: int, pitch: int,
+    x_plane: int, g_plane: int, chunks: int, parts: int,
+) -> None:  # fmt: skip
+    """sums (chunk, group, block of output channels, row (channel, tap), lane) as conv_tile_weight.sum_chunks."""
+    lanes, width = lanes_of(g)
+    tiles, spatial, wide = inputs.size, first_read.size - 1, (outer + width - 1) // width
+    blocks = (batch + box - 1) // box * spatial
+    part, group, chunk = task % parts, task // parts % groups, task // parts // groups
+    begin, end = part * wide // parts, (part + 1) * wide // parts
+    step, slope_step, sum_step = (
+        stride_of(tiles, channels),
+        stride_of(tiles, width),
+        stride_of(channels, width),
+    )
+    window, slopes = np.zeros(box * size * channels, g.dtype), np.zeros(box * slope_size * width, g.dtype)
+    points, slope_points = np.zeros(POINTS * step, g.dtype), np.empty(POINTS * slope_step, g.dtype)
+    totals = np.zeros((end - begin) * POINTS * sum_step, g.dtype)
+    for index in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
+        image, block = index // spatial * box, index % spatial
+        images = min(box, batch - image)
+        window[:] = 0
+        channels_last(x, (image * groups + group) * inner * x_plane, groups * inner * x_plane, x_plane, inner, images,
+                      reads, first_read[block], first_read[block + 1], window, size * channels, places)  # fmt: skip
+        for t in range(tiles):
+            for c in range(0, channels, lanes):
+                transform_input(window, inputs[t] + c, breadth * channels, channels,
+                                points, t * channels + c, SIDE * step, step)  # fmt: skip
+        for b in range(begin, end):
+            slopes[:] = 0
+            at = ((image * groups + group) * outer + b * width) * g_plane
+            channels_last(g, at, groups * outer * g_plane, g_plane, min(width, outer - b * width), images,
+                          writes, first_write[block], first_write[block + 1],
+                          slopes, slope_size * width, slope_places)  # fmt: skip
+            for t in range(tiles):
+                for v in range(0, width, lanes):
+                    transform_slopes(slopes, slope_inputs[t] + v, pitch * width, width,
+                                     slope_points, t * width + v, SIDE * slope_step, slope_step)  # fmt: skip
+            for p in range(POINTS):
+                into = totals[((b - begin) * POINTS + p) * sum_step :]
+                for r in range(0, channels, ROWS):
+                    tile(into, rows, False, points[p * step :], rows, r,
+                         slope_points, p * slope_step, tile_steps, 0, tiles)  # fmt: skip
+    for b in range(begin, end):
+        at = ((chunk * groups + group) * wide + b) * inner * TAPS * width
+        for c in range(inner):
+            for v in range(0, width, lanes):
+                transform_gradient(totals, (b - begin) * POINTS * sum_step + c * width + v, SIDE * sum_step, sum_step,
+                                   sums, at + c * TAPS * width + v, 3 * width, width)  # fmt: skip
