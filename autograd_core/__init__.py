@@ -10,7 +10,7 @@ tensor([2., 4., 6.], dtype=float32)
 
 from typing import Any
 
-from autograd_core import linalg, random
+from autograd_core import linalg, memory, random
 from autograd_core.check import check_grads
 from autograd_core.checkpoint import checkpoint
 from autograd_core.creation import (
@@ -84,11 +84,13 @@ from autograd_core.functions import (
     mean,
     min,
     minimum,
+    moments,
     moveaxis,
     multiply,
     negative,
     nonzero,
     norm,
+    normalise,
     not_equal,
     outer,
     pad,
@@ -102,6 +104,7 @@ from autograd_core.functions import (
     roll,
     round,
     rsqrt,
+    scale_shift,
     sigmoid,
     sign,
     sin,
@@ -137,6 +140,8 @@ from autograd_core.tape import recording
 from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, set_num_threads
 from autograd_core.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+memory.reuse()  # before the first arrays are freed
 
 
 def no_grad(function: Any = None) -> Any:

@@ -1,20 +1,33 @@
-"""How many threads the engine computes on: numba's and the BLAS library's together."""
+"""How many threads the engine computes on: one number for its kernels and for its matrix products.
 
+Work is cut by shapes alone and every piece runs on one thread, so results have the same bits on any number of threads.
+For matrix products that means: BLAS itself, which would cut a product by the number of threads and round differently
+for each cut, is kept at one thread, and large products are given to it block by block (ops/matmul.py).
+"""
+
+import itertools
 import os
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
 
-_chosen = False
-_CHOOSING = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+_chosen: int | None = None
 
 
-def _limit_blas(n: int) -> None:
-    """Set the threads of every BLAS library that is loaded by now (NumPy's, and SciPy's own); takes 10 ms."""
-    from threadpoolctl import ThreadpoolController
-
-    ThreadpoolController().limit(limits=n, user_api="blas")
+def _cores() -> int:
+    """What numba starts with: NUMBA_NUM_THREADS, or the cores that this process may use."""
+    if given := os.environ.get("NUMBA_NUM_THREADS", ""):
+        return max(1, int(given))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_num_threads(n: int) -> None:
     """Compute on n threads from now on. Raises ValueError below 1 or above what numba started with.
+
+    NumPy's own products, outside the engine, are on one thread from the engine's first convolution or large product on.
 
     >>> import autograd_core as ag
     >>> before = ag.get_num_threads()
@@ -32,24 +45,53 @@ def set_num_threads(n: int) -> None:
             f"set_num_threads: {n} is not between 1 and {most}, the number of cores (NUMBA_NUM_THREADS)"
         )
     numba.set_num_threads(n)
-    _limit_blas(n)
     global _chosen
-    _chosen = True
-
-
-def leave_cores_to_kernels() -> None:
-    """From the first convolution on, matrix products run on one thread, unless somebody has chosen otherwise.
-
-    BLAS threads go on spinning for a while after each product, on the cores that the convolution's threads need:
-    examples/mnist.py trains on 960 images a second with them and on 1,290 without (two cores). `set_num_threads` and
-    the environment's OPENBLAS_NUM_THREADS and the like are such a choice.
-    """
-    if not _chosen and not any(name in os.environ for name in _CHOOSING):
-        _limit_blas(1)
+    _chosen = n
 
 
 def get_num_threads() -> int:
-    """The number of threads that kernels compute on."""
-    import numba
+    """The number of threads that the engine computes on."""
+    return _chosen or _cores()
 
-    return numba.get_num_threads()
+
+@cache
+def one_blas_thread() -> None:
+    """Keep every BLAS library that is loaded by now (NumPy's, SciPy's own) at one thread; takes 10 ms, once.
+
+    Besides the bits this is for speed: BLAS threads go on spinning for a while after each product, on the cores that
+    the kernels need. examples/mnist.py trained on 960 images a second with them and on 1,290 without (two cores).
+    """
+    from threadpoolctl import ThreadpoolController
+
+    ThreadpoolController().limit(limits=1, user_api="blas")
+
+
+def run_blocks(block: Callable[[int], None], count: int) -> None:
+    """block(0) … block(count − 1), each on whichever thread is free; NumPy lets the others run while it computes."""
+    threads = min(count, get_num_threads())
+    numbers = iter(range(count)) if threads == 1 else itertools.count()
+
+    def work() -> None:
+        while (i := next(numbers, count)) < count:
+            block(i)
+
+    from concurrent.futures import wait
+
+    others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+@cache
+def _pool(size: int) -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(size, thread_name_prefix="autograd-core")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from autograd_core.kernels import checks
@@ -58,12 +59,13 @@ def fill(values: Sequence[int], ndim: int, filler: int) -> Three:
     return (*(filler,) * (3 - ndim), *values)  # type: ignore[return-value]
 
 
+@lru_cache(maxsize=1024)
 def geometry(
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
     groups: int,
 ) -> Geometry:
     """Check that x (N, C, *S) and w (O, C/groups, *K) convolve, and return the sizes.

@@ -1,128 +1,182 @@
 """Convolution with few output channels in a group: depthwise, a first layer's input-gradient, a last layer.
 
-Lanes run along the lines of the image; see conv_lines_plan for the window that makes every tap a fixed offset.
+Lanes run along the lines of the image, over the windows of conv_plan. Going back with a stride, the outputs of each
+residue are computed as lines of their own, and then put in between each other.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import copy_run
+from autograd_core.kernels.conv_tile import copy_run, fill_window
 from autograd_core.kernels.jit import jit
-from autograd_core.kernels.lanes import load_every, store
+from autograd_core.kernels.lanes import interleave, load, store
 from autograd_core.kernels.launch import Floats, Ints, kernel
 from autograd_core.kernels.vector import lanes_of, line_dots, line_tile
 
-ROWS, VECTORS = (
-    4,
-    3,
-)  # output channels and vectors of a tile: 12 registers of sums, as one channel's 8 also fit
-LONG = 8
-MARGIN = 256  # elements that the last tile of a run may read or write beyond it
-
-sum_rows = line_tile(ROWS, VECTORS)
-sum_line = line_tile(1, LONG)
+ROWS = 4  # output channels of a tile, where there is more than one
+LINES, VECTORS = 4, 3  # most lines of a tile, and most vectors of one; a tile holds 8 to 12 registers of sums
 TAPS, UNROLL = 5, 2  # the weight-gradient's taps of one go, and vectors of each: 10 registers of sums
-dot_lines = line_dots(TAPS, UNROLL)
+
+_channels, _channels_every_second = line_tile(ROWS, 1, VECTORS, 1), line_tile(ROWS, 1, VECTORS, 2)
+_long_lines, _short_lines, _lines_every_second = (
+    line_tile(1, 2, 4, 1),
+    line_tile(1, 4, 2, 1),
+    line_tile(1, 4, 2, 2),
+)
+_dots, _dots_every_second = line_dots(TAPS, UNROLL, 1), line_dots(TAPS, UNROLL, 2)
 
 
 @jit(inner=True)
-def gather(out, to, source, at, step, count):
-    """out[to + i] = source[at + i·step]."""
+def sum_lines(
+    out, lines, width, out_step, rows, weights, weight_at, source, at, pitch, every, steps, begin, end
+):
+    """Lines of one residue's outputs, one behind the other in `out`.
+
+    A tile may reach beyond the end of its line: so tiles go from right to left, and the next line's first tile writes
+    over that. What lies behind the last line is lost.
+    """
+    lanes, _ = lanes_of(out)
+    if rows > 1:
+        across, down = VECTORS * lanes, 1
+    elif every == 1 and width > 2 * lanes:
+        across, down = 4 * lanes, 2
+    else:
+        across, down = 2 * lanes, LINES
+    for y in range(0, lines, down):
+        for x in range((width - 1) // across * across, -1, -across):
+            to, here = y * width + x, at + y * pitch + x * every
+            if rows > 1 and every == 1:
+                _channels(
+                    out, to, out_step, width, weights, weight_at, source, here, pitch, steps, begin, end
+                )
+            elif rows > 1:
+                _channels_every_second(
+                    out, to, out_step, width, weights, weight_at, source, here, pitch, steps, begin, end
+                )
+            elif every == 2:
+                _lines_every_second(
+                    out, to, 0, width, weights, weight_at, source, here, pitch, steps, begin, end
+                )
+            elif down == 2:
+                _long_lines(out, to, 0, width, weights, weight_at, source, here, pitch, steps, begin, end)
+            else:
+                _short_lines(out, to, 0, width, weights, weight_at, source, here, pitch, steps, begin, end)
+
+
+@jit(inner=True)
+def put_between(out, to, step, source, at, size, count):
+    """out[to + i·step + r] = source[at + r·size + i]: the lines of all residues r into one."""
     lanes, _ = lanes_of(out)
     if step == 1:
         copy_run(out, to, source, at, count)
-    elif count < lanes:
-        for i in range(count):
-            out[to + i] = source[at + i * step]
-    else:
+    elif step == 2 and count >= lanes:
         for i in range(0, count, lanes):
-            here = min(i, count - lanes)
-            store(out, to + here, load_every(source, at + here * step, step))
-
-
-@jit(inner=True)
-def spread(out, to, step, source, at, count):
-    """out[to + i·step] = source[at + i]."""
-    if step == 1:
-        copy_run(out, to, source, at, count)
+            j = min(i, count - lanes)
+            low, high = interleave(load(source, at + j), load(source, at + size + j))
+            store(out, to + 2 * j, low)
+            store(out, to + 2 * j + lanes, high)
     else:
-        for i in range(np.uint64(count)):
-            out[np.uint64(to) + i * np.uint64(step)] = source[np.uint64(at) + i]
-
-
-@jit(inner=True)
-def fill(source, at, plane, channels, step, reads, first, past, window, size):
-    """The windows of a block's channels; what lies outside the source stays as it is."""
-    for c in range(channels):
-        for r in range(first, past):
-            gather(
-                window,
-                c * size + reads[3 * r],
-                source,
-                at + c * plane + reads[3 * r + 1],
-                step,
-                reads[3 * r + 2],
-            )
+        for r in range(step):
+            for i in range(count):
+                out[to + i * step + r] = source[at + r * size + i]
 
 
 @kernel
 def convolve(
     task: int, source: Floats, weights: Floats, out: Floats, passes: Ints, steps: Ints, reads: Ints, first_read: Ints,
-    writes: Ints, first_write: Ints, groups: int, inner: int, outer: int, size: int, length: int, source_plane: int,
-    out_plane: int, read_step: int, write_step: int,
+    writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int, box: int, depth: int, height: int,
+    width: int, step_d: int, step_h: int, step_w: int, rate_d: int, rate_h: int, every: int, size: int,
+    source_plane: int, out_plane: int, tasks: int,
 ) -> None:  # fmt: skip
     """out (batch, groups·outer, out_plane) from source (batch, groups·inner, source_plane), outer at most ROWS.
 
-    weights (group, term, row), one row where outer is 1. A task is a group's block of lines of an image.
+    weights (group, term, row), one row where outer is 1; box images of depth × height × width outputs, of which the
+    residue (step_d, step_h, step_w) has a line for every rate_d, rate_h source elements, reading each or every second
+    one. A task is some of the blocks of all groups.
     """
-    lanes, _ = lanes_of(out)
-    spatial, residues, rows = first_read.size - 1, passes.size - 1, 1 if outer == 1 else ROWS
-    group, block, image = task % groups, task // groups % spatial, task // groups // spatial
-    window = np.zeros(inner * size + MARGIN, out.dtype)
-    fill(source, (image * groups + group) * inner * source_plane, source_plane, inner, read_step,
-         reads, first_read[block], first_read[block + 1], window, size)  # fmt: skip
-    run = np.empty(rows * (length + MARGIN), out.dtype)
-    for p in range(residues):
-        at = group * steps.size * rows
-        if outer == 1:
-            for i in range(0, length, LONG * lanes):
-                sum_line(run, i, 0, weights, at, window, i, steps, passes[p], passes[p + 1])
-        else:
-            for i in range(0, length, VECTORS * lanes):
-                sum_rows(run, i, length + MARGIN, weights, at, window, i, steps, passes[p], passes[p + 1])
-        for o in range(outer):
-            to = ((image * groups + group) * outer + o) * out_plane
-            for r in range(first_write[block * residues + p], first_write[block * residues + p + 1]):
-                spread(out, to + writes[3 * r + 1], write_step, run, o * (length + MARGIN) + writes[3 * r],
-                       writes[3 * r + 2])  # fmt: skip
+    spatial, rows = first_read.size - 1, 1 if outer == 1 else ROWS
+    residues = step_d * step_h * step_w
+    lines, run = height // step_h, width // step_w
+    overhang = LINES * run + 256
+    window = np.zeros(inner * box * size + 8 * rate_h + 1024, out.dtype)
+    residue = depth // step_d * lines * run + overhang
+    parts = np.empty(rows * step_w * residue, out.dtype)
+    sums = np.empty(rows * depth * height * width, out.dtype)
+    blocks = (batch + box - 1) // box * spatial * groups
+    for index in range(task * blocks // tasks, (task + 1) * blocks // tasks):
+        group, block, image = index % groups, index // groups % spatial, index // groups // spatial * box
+        images = min(box, batch - image)
+        if spatial > 1:
+            window[:] = 0
+        fill_window(source, (image * groups + group) * inner * source_plane, groups * inner * source_plane,
+                    source_plane, inner, images, reads, first_read[block], first_read[block + 1], window, size,
+                    box)  # fmt: skip
+        for n in range(images):
+            for p in range(step_d * step_h):
+                for w in range(step_w):
+                    at = 4 * (p * step_w + w)
+                    for d in range(depth // step_d):
+                        sum_lines(parts[w * residue + d * lines * run :], lines, run, step_w * residue, rows, weights,
+                                  group * steps.size * rows, window, n * size + d * rate_d, rate_h, every, steps,
+                                  passes[at + 2], passes[at + 3])  # fmt: skip
+                for o in range(outer if residues > 1 else 0):
+                    for d in range(depth // step_d):
+                        for h in range(lines):
+                            line = (d * step_d + p // step_h) * height + h * step_h + p % step_h
+                            put_between(sums, (o * depth * height + line) * width, step_w, parts,
+                                        o * step_w * residue + (d * lines + h) * run, residue, run)  # fmt: skip
+            for o in range(outer):
+                to = (((image + n) * groups + group) * outer + o) * out_plane
+                for r in range(first_write[block], first_write[block + 1]):
+                    if residues > 1:
+                        copy_run(out, to + writes[3 * r + 1], sums, o * depth * height * width + writes[3 * r],
+                                 writes[3 * r + 2])  # fmt: skip
+                    else:
+                        copy_run(
+                            out, to + writes[3 * r + 1], parts, o * residue + writes[3 * r], writes[3 * r + 2]
+                        )
 
 
 @kernel
 def weight_grad(
     task: int, g: Floats, x: Floats, sums: Floats, steps: Ints, reads: Ints, first_read: Ints, writes: Ints,
-    first_write: Ints, batch: int, groups: int, inner: int, outer: int, size: int, length: int, x_plane: int,
-    g_plane: int, read_step: int, chunks: int,
+    first_write: Ints, batch: int, groups: int, inner: int, outer: int, box: int, depth: int, height: int, width: int,
+    rate_d: int, rate_h: int, every: int, size: int, x_plane: int, g_plane: int, chunks: int,
 ) -> None:  # fmt: skip
     """sums (chunk, group, outer, inner·taps filled up to whole goes), 0 on entry.
 
-    A task is a group's chunk of images.
+    A task is a group's chunk of blocks.
     """
+    lanes, _ = lanes_of(g)
     spatial, terms = first_read.size - 1, steps.size
     group, chunk = task % groups, task // groups
-    window, slopes = np.zeros(inner * size + MARGIN, g.dtype), np.zeros(length + MARGIN, g.dtype)
-    blocks = batch * spatial
+    pitch = (width + UNROLL * lanes - 1) // (UNROLL * lanes) * (UNROLL * lanes)
+    window = np.zeros(inner * box * size + 8 * rate_h + 1024, g.dtype)
+    slopes = np.zeros(depth * height * pitch, g.dtype)
+    blocks = (batch + box - 1) // box * spatial
     for index in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-        image, block = index // spatial, index % spatial
+        block, image = index % spatial, index // spatial * box
+        images = min(box, batch - image)
         if spatial > 1:
             window[:] = 0
             slopes[:] = 0
-        fill(x, (image * groups + group) * inner * x_plane, x_plane, inner, read_step,
-             reads, first_read[block], first_read[block + 1], window, size)  # fmt: skip
-        for o in range(outer):
-            at = ((image * groups + group) * outer + o) * g_plane
-            for r in range(first_write[block], first_write[block + 1]):
-                copy_run(slopes, writes[3 * r], g, at + writes[3 * r + 1], writes[3 * r + 2])
-            for t in range(0, terms, TAPS):
-                dot_lines(sums, ((chunk * groups + group) * outer + o) * terms + t, slopes, 0, window, 0,
-                          steps, t, length)  # fmt: skip
+        fill_window(x, (image * groups + group) * inner * x_plane, groups * inner * x_plane, x_plane, inner, images,
+                    reads, first_read[block], first_read[block + 1], window, size, box)  # fmt: skip
+        for n in range(images):
+            for o in range(outer):
+                at = (((image + n) * groups + group) * outer + o) * g_plane
+                for r in range(first_write[block], first_write[block + 1]):
+                    for i in range(0, writes[3 * r + 2], width):  # a run holds whole lines, or a piece of one
+                        line, column = (writes[3 * r] + i) // width, (writes[3 * r] + i) % width
+                        copy_run(slopes, line * pitch + column, g, at + writes[3 * r + 1] + i,
+                                 min(width, writes[3 * r + 2]))  # fmt: skip
+                for t in range(0, terms, TAPS):
+                    to = ((chunk * groups + group) * outer + o) * terms + t
+                    for d in range(depth):
+                        if every == 1:
+                            _dots(sums, to, slopes[d * height * pitch :], pitch, window, n * size + d * rate_d, rate_h,
+                                  steps, t, height, width)  # fmt: skip
+                        else:
+                            _dots_every_second(sums, to, slopes[d * height * pitch :], pitch, window,
+                                               n * size + d * rate_d, rate_h, steps, t, height, width)  # fmt: skip

@@ -79,6 +79,9 @@ class Plan(NamedTuple):
     targets: Table  # position in the box that it is for
     steps: Table  # offset of each term (inner channel, tap of the pass), pass by pass
     taps: tuple[Table, ...]  # of each pass, its taps' numbers in w's flat kernel
+    axes: Axes
+    box: Four
+    window: Three
 
 
 def strides(shape: Three) -> Three:
@@ -132,30 +135,20 @@ def choose_box(axes: Axes, batch: int, most: int) -> Four:
     return tuple(box)  # type: ignore[return-value]
 
 
-def runs(
-    box: Three,
-    starts: Sequence[Sequence[int]],
-    size: Three,
-    step: Three = (1, 1, 1),
-    pitch: Three | None = None,
-) -> Runs:
-    """The runs that boxes, one at each of the starts (d, h, w), have in common with a plane of this size.
-
-    A box holds every step-th position from its start on; its places count in an array of the shape `pitch` (the box).
-    """
+def runs(box: Three, starts: Sequence[Sequence[int]], size: Three) -> Runs:
+    """The runs that boxes, one at each of the starts (d, h, w), have in common with a plane of this size."""
     table: list[list[int]] = []
     first = []
-    unit, place_unit = strides(size), strides(pitch or box)
     for start in starts:
         first.append(len(table))
-        low = [max(0, -(s // p)) for s, p in zip(start, step)]
-        high = [min(b, -((s - n) // p)) for b, n, s, p in zip(box, size, start, step)]
+        low = [max(0, -s) for s in start]
+        high = [min(b, n - s) for b, n, s in zip(box, size, start)]
         count = high[2] - low[2]
         for z, y in itertools.product(range(low[0], high[0]), range(low[1], high[1])):
-            place = sum(i * u for i, u in zip((z, y, low[2]), place_unit))
-            at = sum((s + i * p) * u for s, i, p, u in zip(start, (z, y, low[2]), step, unit))
+            place = (z * box[1] + y) * box[2] + low[2]
+            at = ((start[0] + z) * size[1] + start[1] + y) * size[2] + start[2] + low[2]
             last = table[-1] if len(table) > first[-1] else None
-            if last and step[2] == 1 and last[0] + last[2] == place and last[1] + last[2] == at:
+            if last and last[0] + last[2] == place and last[1] + last[2] == at:
                 last[2] += count
             elif count > 0:
                 table.append([place, at, count])
@@ -197,7 +190,7 @@ def plan(geo: Geometry, of_input: bool, itemsize: int, most: int = POSITIONS[0])
             np.array([sum(k * u for (_, k), u in zip(tap, strides(geo.kernel))) for tap in taps], np.int64)
         )
     tables = [np.array(values, np.int64).reshape(-1) for values in (passes, rows, targets, steps)]
-    return Plan(blocks, *tables, tuple(taps_of))  # type: ignore[arg-type]
+    return Plan(blocks, *tables, tuple(taps_of), axes, box, window)  # type: ignore[arg-type]
 
 
 def _fitting_box(axes: Axes, geo: Geometry, bytes_of_position: int, most: int) -> Four:

@@ -108,6 +108,41 @@ def _give_up(error: Exception) -> None:
     )
 
 
+class _Waiting:
+    """Says once in a process, on stderr, that kernels are being compiled, when that takes more than a second."""
+
+    def __init__(self) -> None:
+        self.underway = 0
+        self.timer: threading.Timer | None = None
+
+    def begin(self) -> None:
+        """A function is going to be compiled: always under numba's lock."""
+        self.underway += 1
+        if self.timer is None:
+            self.timer = threading.Timer(1.0, self.tell)
+            self.timer.daemon = True
+            self.timer.start()
+
+    def end(self) -> None:
+        """It is done."""
+        self.underway -= 1
+        if self.underway == 0 and self.timer is not None and self.timer.is_alive():
+            self.timer.cancel()
+            self.timer = None
+
+    def tell(self) -> None:
+        folder = _folder[0] if _folder else None
+        kept = (
+            f"kept in {folder}, so this happens once"
+            if folder
+            else "not kept: there is no folder to write to"
+        )
+        print(f"autograd-core: compiling kernels for this processor ({kept}) …", file=sys.stderr, flush=True)
+
+
+_waiting = _Waiting()
+
+
 class _Locator(_CacheLocator):
     """Gives numba's cache machinery a name for the function; where its file lies is cache_folder's business."""
 
@@ -159,6 +194,12 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function for `sig`, or None: then numba compiles it."""
+        found = self._load(sig, target_context)
+        if found is None:
+            _waiting.begin()
+        return found
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
         path = self._entry(sig, target_context.codegen())
         if path is None:
@@ -177,6 +218,7 @@ class KernelCache(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Write the entry beside and move it into place, so that a reader never sees half of it."""
+        _waiting.end()
         path = self._entry(sig, data.codegen)
         if path is None or not self._impl.check_cachable(data):
             return

@@ -139,7 +139,11 @@ def move(typing, source, at, to, to_at, count):
     def emit(context, builder, signature, args):
         source_v, at, to_v, to_at, count = args
         vector = context.get_value_type(Lanes(source.dtype))
-        align, lanes, zero = source.dtype.bitwidth // 8, ir.Constant(_WORD, vector.count), ir.Constant(_WORD, 0)
+        align, lanes, zero = (
+            source.dtype.bitwidth // 8,
+            ir.Constant(_WORD, vector.count),
+            ir.Constant(_WORD, 0),
+        )
 
         def copy(i, unit):
             value = builder.load(
@@ -172,7 +176,9 @@ def splat(typing, array, number):
     def emit(context, builder, signature, args):
         vector = context.get_value_type(signature.return_type)
         scalar = context.cast(builder, args[1], number, array.dtype)
-        one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+        one = builder.insert_element(
+            ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
+        )
         return _shuffle(builder, one, one, [0] * vector.count)
 
     return Lanes(array.dtype)(array, number), emit
@@ -182,6 +188,12 @@ def splat(typing, array, number):
 def plus(typing, a, b):
     """a + b."""
     return a(a, b), lambda context, builder, signature, args: builder.fadd(*args)
+
+
+@intrinsic
+def minus(typing, a, b):
+    """a − b."""
+    return a(a, b), lambda context, builder, signature, args: builder.fsub(*args)
 
 
 @intrinsic
@@ -220,7 +232,11 @@ def winner(typing, held, value, choice, other):
         beats = builder.fcmp_unordered(">", value, held)  # or one of them is NaN
         wins = builder.and_(beats, builder.fcmp_ordered("ord", held, held))
         return _pair(
-            context, builder, signature, builder.select(wins, value, held), builder.select(wins, other, choice)
+            context,
+            builder,
+            signature,
+            builder.select(wins, value, held),
+            builder.select(wins, other, choice),
         )
 
     return types.UniTuple(held, 2)(held, value, choice, other), emit

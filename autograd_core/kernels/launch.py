@@ -49,6 +49,14 @@ registry: list[Kernel] = []
 _compiling = threading.RLock()
 
 
+class Constants:
+    """A kernel's last arguments where they are the same call after call: made into words of its argument block once."""
+
+    def __init__(self, of: Kernel, *values: Any) -> None:
+        self.values = values  # the block holds addresses of these arrays
+        self.words = _words(of.kinds[-len(values) :], values)
+
+
 class Kernel:
     """A compiled function of (task, *arguments); calling it runs all its tasks."""
 
@@ -67,9 +75,16 @@ class Kernel:
         """Run tasks 0 … tasks−1; `serial`: on this thread, for work that takes less than waking the others."""
         dtype = np.dtype(np.float64) if self.first_float is None else arguments[self.first_float].dtype
         entry = self.compiled.get(dtype) or self.compile(dtype)
-        block = _block(self.kinds, arguments)
-        count = 1 if serial else min(tasks, numba.get_num_threads())
-        _run(entry.address, block, tasks, count)
+        last = arguments[-1]
+        if type(last) is Constants:
+            words = _words(self.kinds, arguments[:-1]) + last.words
+        else:
+            words = _words(self.kinds, arguments)
+        if serial or tasks == 1 or (count := min(tasks, numba.get_num_threads())) == 1:
+            _one_thread(entry.address, np.array(words, np.int64), tasks)
+        else:
+            with threads.region():
+                _all_threads(entry.address, np.array(words, np.int64), tasks, count)
 
     def compile(self, dtype: Any) -> CFunc:
         """The machine code for one float dtype, from the disk cache when it is there."""
@@ -90,15 +105,17 @@ def kernel(function: Callable[..., None] | None = None, *, fast: bool = True) ->
     return Kernel(function, fast)
 
 
-def _block(kinds: list[str], arguments: tuple[Any, ...]) -> npt.NDArray[np.int64]:
-    """The argument block: address and size of an array, a whole number, the bits of a float."""
-    numbers: list[int] = []
-    for kind, value in zip(kinds, arguments, strict=True):
-        if kind in _ARRAYS:
-            numbers += (value.__array_interface__["data"][0], value.size)
+def _words(kinds: list[str], values: tuple[Any, ...]) -> list[int]:
+    """Words of the argument block: address and size of an array, a whole number, the bits of a float."""
+    words: list[int] = []
+    for kind, value in zip(kinds, values):
+        if kind == "int":
+            words.append(value)
+        elif kind == "float":
+            words.append(int(np.float64(value).view(np.int64)))
         else:
-            numbers.append(value if kind == "int" else int(np.float64(value).view(np.int64)))
-    return np.array(numbers, np.int64)
+            words += (value.__array_interface__["data"][0], value.size)
+    return words
 
 
 def _compile(made: Kernel, dtype: np.dtype) -> CFunc:
@@ -201,11 +218,3 @@ def _all_threads(address, block, tasks, count):
         while task < tasks:
             call(address, arguments, task)
             task = _take(counter)
-
-
-def _run(address: int, block: npt.NDArray[np.int64], tasks: int, count: int) -> None:
-    if count <= 1:
-        _one_thread(address, block, tasks)
-    else:
-        with threads.region():
-            _all_threads(address, block, tasks, count)

@@ -155,7 +155,11 @@ def tile(typing, out, targets, fresh, source, rows, at, wide, wide_at, steps, be
         def operands(k):
             step = builder.load(offset(builder, steps_data, k))
             line = offset(builder, wide_data, builder.mul(k, ir.Constant(i64, width)))
-            return [offset(builder, first, step) for first in lines], line
+            wide = [
+                load_vector(builder, offset(builder, line, ir.Constant(i64, v * lanes)), vector)
+                for v in range(VECTORS)
+            ]
+            return [offset(builder, first, step) for first in lines], wide
 
         _sum_products(builder, cells, start, operands, begin, end)
         return context.get_dummy_value()
@@ -164,10 +168,10 @@ def tile(typing, out, targets, fresh, source, rows, at, wide, wide_at, steps, be
 
 
 def _sum_products(builder, cells, start, operands, begin, end):
-    """cells[r][v] = start[r][v] + Σ_{begin ≤ k < end} (scalar r, broadcast) · (vector v), both flat over (r, v).
+    """cells[r][v] = start[r][v] + Σ_{begin ≤ k < end} (scalar r, broadcast) · (vector v), cells flat over (r, v).
 
-    operands(k) gives pointers: to the scalar of each row, and to the vectors, which lie side by side. The sums are
-    LLVM values all the while, so they stay in registers.
+    operands(k) gives pointers to the scalars, and the vectors. The sums are LLVM values all the while, so they stay in
+    registers.
     """
     vector = start[0].type
     fma = fused(builder, vector)
@@ -179,16 +183,11 @@ def _sum_products(builder, cells, start, operands, begin, end):
     k = builder.phi(begin.type)
     sums = [builder.phi(vector) for _ in cells]
     k.add_incoming(begin, entry)
-    scalars, line = operands(k)
-    vectors = len(cells) // len(scalars)
-    wide = [
-        load_vector(builder, offset(builder, line, ir.Constant(begin.type, v * vector.count)), vector)
-        for v in range(vectors)
-    ]
+    scalars, wide = operands(k)
     after = []
     for r, scalar in enumerate(scalars):
         value = _splat(builder, builder.load(scalar), vector)
-        after += [builder.call(fma, [value, wide[v], sums[r * vectors + v]]) for v in range(vectors)]
+        after += [builder.call(fma, [value, one, sums[r * len(wide) + v]]) for v, one in enumerate(wide)]
     following = builder.add(k, ir.Constant(begin.type, 1))
     k.add_incoming(following, body)
     for phi, first, later in zip(sums, start, after, strict=True):
@@ -204,69 +203,78 @@ def _sum_products(builder, cells, start, operands, begin, end):
         store_vector(builder, result, cell)
 
 
-def line_tile(rows, vectors):
-    """An intrinsic for `rows` output channels of a run of positions: the tile with its lanes along the line.
+def _load_every(builder, pointer, vector, every):
+    """A vector of each element from `pointer` on, or of every second one."""
+    if every == 1:
+        return load_vector(builder, pointer, vector)
+    lanes = vector.count
+    low = load_vector(builder, pointer, vector)
+    high = load_vector(builder, offset(builder, pointer, ir.Constant(ir.IntType(64), lanes)), vector)
+    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(0, 2 * lanes, 2)))
+    return builder.shuffle_vector(low, high, order)
 
-    out[to + r·out_step + i] = Σ_{begin ≤ k < end} weights[weight_at + k·rows + r] · source[at + steps[k] + i]
-    for i under vectors · lanes. Nothing is checked.
-    """
+
+def line_tile(rows, lines, vectors, every):
+    """An intrinsic for a tile with its lanes along the image's lines: `rows` channels × `lines` × `vectors`.
+
+    out[to + r·out_step + l·out_pitch + i] = Σ_k weights[weight_at + k·rows + r] · source[at + steps[k] + l·pitch + i·every]
+    over begin ≤ k < end, for i under vectors · lanes of a vector. Nothing is checked.
+    """  # noqa: E501
 
     @intrinsic
-    def sum_lines(typing, out, to, out_step, weights, weight_at, source, at, steps, begin, end):
+    def sum_lines(
+        typing, out, to, out_step, out_pitch, weights, weight_at, source, at, pitch, steps, begin, end
+    ):
         def emit(context, builder, sig, args):
-            out_v, to, out_step, weights_v, weight_at, source_v, at, steps_v, begin, end = args
-            vector = vector_type(context, out)
-            i64 = begin.type
-            cells = grid(
-                context, builder, out, out_v, to, (rows, out_step), (vectors, ir.Constant(i64, vector.count))
+            out_v, to, out_step, out_pitch, weights_v, weight_at, source_v, at, pitch, steps_v, begin, end = (
+                args
             )
-            first = offset(builder, data_of(context, builder, source, source_v), at)
+            vector, i64 = vector_type(context, out), begin.type
+            lanes = ir.Constant(i64, vector.count)
+            cells = []
+            for r in range(rows):
+                first = builder.add(to, builder.mul(out_step, ir.Constant(i64, r)))
+                cells += grid(context, builder, out, out_v, first, (lines, out_pitch), (vectors, lanes))
+            step_wide = ir.Constant(i64, vector.count * every)
+            sources = grid(context, builder, source, source_v, at, (lines, pitch), (vectors, step_wide))
             steps_data = data_of(context, builder, steps, steps_v)
             scalars = offset(builder, data_of(context, builder, weights, weights_v), weight_at)
 
             def operands(k):
                 step = builder.load(offset(builder, steps_data, k))
                 at_k = offset(builder, scalars, builder.mul(k, ir.Constant(i64, rows)))
-                return [offset(builder, at_k, ir.Constant(i64, r)) for r in range(rows)], offset(
-                    builder, first, step
-                )
+                wide = [
+                    _load_every(builder, offset(builder, pointer, step), vector, every)
+                    for line in sources for pointer in line
+                ]  # fmt: skip
+                return [offset(builder, at_k, ir.Constant(i64, r)) for r in range(rows)], wide
 
-            start = [ir.Constant(vector, None)] * (rows * vectors)
-            _sum_products(builder, [cell for line in cells for cell in line], start, operands, begin, end)
+            flat = [cell for line in cells for cell in line]
+            _sum_products(builder, flat, [ir.Constant(vector, None)] * len(flat), operands, begin, end)
             return context.get_dummy_value()
 
-        return types.void(
-            out,
-            types.int64,
-            types.int64,
-            weights,
-            types.int64,
-            source,
-            types.int64,
-            steps,
-            types.int64,
-            types.int64,
-        ), emit
+        i = types.int64
+        return types.void(out, i, i, i, weights, i, source, i, i, steps, i, i), emit
 
     return sum_lines
 
 
-def line_dots(rows, vectors):
-    """An intrinsic for out[to + r] += Σ_{0 ≤ i < count} g[g_at + i] · x[x_at + steps[at + r] + i], r under `rows`.
+def line_dots(rows, vectors, every):
+    """An intrinsic for out[to + r] += Σ_l Σ_i g[l·g_pitch + i] · x[steps[at + r] + l·x_pitch + i·every].
 
-    count is rounded up to whole steps of vectors · lanes. Nothing is checked.
+    r under `rows`, l under `lines` and i under `count`, which is rounded up to whole steps of vectors · lanes. Nothing is checked.
     """
 
     @intrinsic
-    def dots(typing, out, to, g, g_at, x, x_at, steps, at, count):
+    def dots(typing, out, to, g, g_pitch, x, x_at, x_pitch, steps, at, lines, count):
         def emit(context, builder, sig, args):
-            out_v, to, g_v, g_at, x_v, x_at, steps_v, at, count = args
+            out_v, to, g_v, g_pitch, x_v, x_at, x_pitch, steps_v, at, lines, count = args
             vector, i64 = vector_type(context, g), count.type
             fma, lanes = fused(builder, vector), vector.count
-            slopes = offset(builder, data_of(context, builder, g, g_v), g_at)
+            slopes = data_of(context, builder, g, g_v)
             data = offset(builder, data_of(context, builder, x, x_v), x_at)
             table = offset(builder, data_of(context, builder, steps, steps_v), at)
-            lines = [
+            starts = [
                 offset(builder, data, builder.load(offset(builder, table, ir.Constant(i64, r))))
                 for r in range(rows)
             ]
@@ -274,12 +282,18 @@ def line_dots(rows, vectors):
                 cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(rows * vectors)
             ]
             step = ir.Constant(i64, vectors * lanes)
-            with cgutils.for_range_slice(builder, ir.Constant(i64, 0), count, step, i64) as (i, _):
+            with (
+                cgutils.for_range(builder, lines, intp=i64) as line,
+                cgutils.for_range_slice(builder, ir.Constant(i64, 0), count, step, i64) as (i, _),
+            ):
+                g_at = builder.add(builder.mul(line.index, g_pitch), i)
+                here = builder.add(builder.mul(line.index, x_pitch), builder.mul(i, ir.Constant(i64, every)))
                 for v in range(vectors):
-                    here = builder.add(i, ir.Constant(i64, v * lanes))
-                    slope = load_vector(builder, offset(builder, slopes, here), vector)
+                    g_here = builder.add(g_at, ir.Constant(i64, v * lanes))
+                    slope = load_vector(builder, offset(builder, slopes, g_here), vector)
+                    x_here = builder.add(here, ir.Constant(i64, v * lanes * every))
                     for r in range(rows):
-                        value = load_vector(builder, offset(builder, lines[r], here), vector)
+                        value = _load_every(builder, offset(builder, starts[r], x_here), vector, every)
                         cell = sums[r * vectors + v]
                         builder.store(builder.call(fma, [slope, value, builder.load(cell)]), cell)
             for r in range(rows):
@@ -292,9 +306,8 @@ def line_dots(rows, vectors):
                 builder.store(builder.fadd(builder.load(cell), _sum_of_lanes(builder, total)), cell)
             return context.get_dummy_value()
 
-        return types.void(
-            out, types.int64, g, types.int64, x, types.int64, steps, types.int64, types.int64
-        ), emit
+        i = types.int64
+        return types.void(out, i, g, i, x, i, i, steps, i, i, i), emit
 
     return dots
 

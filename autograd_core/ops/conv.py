@@ -15,7 +15,7 @@ import numpy as np
 
 from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.define import operation
-from autograd_core.threads import leave_cores_to_kernels
+from autograd_core.threads import one_blas_thread
 
 Size = int | Sequence[int]
 
@@ -25,7 +25,7 @@ def _kernels() -> Any:
     """The kernels, imported when they are first called: numba takes 0.3 s."""
     from autograd_core.kernels import conv
 
-    leave_cores_to_kernels()
+    one_blas_thread()
     return conv
 
 

@@ -1,0 +1,264 @@
+"""Which of the three methods computes a convolution, and its call: lines, Winograd's, or the direct register tile.
+
+Arrays come flat. What depends on the shapes alone, tables, sizes, number of tasks, is made once for each geometry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from autograd_core.kernels import conv_lines, conv_tile, conv_tile_weight, winograd
+from autograd_core.kernels.conv_geometry import Geometry
+from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Plan, Table, plan, strides
+from autograd_core.kernels.launch import Constants
+from autograd_core.kernels.vector import ROWS, VECTORS, width_of
+from autograd_core.kernels.winograd_plan import fits, winograd_plan
+
+Array = npt.NDArray
+
+# A parallel region costs some 5 µs: what a core multiplies and adds in that time runs serially.
+SERIAL = 400_000
+MOST_TASKS = 64  # pieces that many small blocks are gathered to
+# A task of the weight-gradient takes that many (output channel, tap): fewer, and copying its window would show.
+LEAST_SHARE = 288
+
+
+class Call(NamedTuple):
+    """A kernel's call for one geometry."""
+
+    constants: Constants
+    tasks: int
+    size: int  # elements of its weights or sums
+    rest: tuple[int, ...]  # what else the method needs
+
+
+def convolve(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
+    """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
+    if _suits_lines(geo, of_input):
+        _lines(source, w, out, geo, of_input)
+    elif not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input)):
+        _direct(source, w, out, geo, of_input)
+
+
+def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
+    """dw from g and x."""
+    if _suits_lines(geo, of_input=False) and geo.inputs <= conv_lines.ROWS:
+        _weight_lines(g, x, dw, geo)
+    elif not (fits(geo, g.dtype) and _weight_winograd(g, x, dw, geo)):
+        _weight_direct(g, x, dw, geo)
+
+
+def _ends(geo: Geometry, of_input: bool) -> tuple[int, int, int, int]:
+    """Channels of the source and of the output in a group, elements of a channel of each."""
+    x, y = math.prod(geo.size), math.prod(geo.out)
+    return (geo.outputs, geo.inputs, y, x) if of_input else (geo.inputs, geo.outputs, x, y)
+
+
+def _packed(w: Array, geo: Geometry, of_input: bool, taps: Sequence[Table], width: int) -> Array:
+    """w (O, C/groups, taps) as (group, block of output channels, pass, inner channel, tap of the pass, lane), flat.
+
+    The `width` lanes are output channels going forward and input channels going back; missing ones are 0.
+    """
+    w = w.reshape(geo.groups, geo.outputs, geo.inputs, geo.taps)
+    if not of_input:
+        w = w.swapaxes(1, 2)
+    inner, outer = w.shape[1:3]
+    wide = -(-outer // width)
+    packed = np.zeros((geo.groups, wide, inner * sum(t.size for t in taps), width), w.dtype)
+    at = 0
+    for of_pass in taps:
+        terms = w[..., of_pass].transpose(0, 1, 3, 2).reshape(geo.groups, inner * of_pass.size, outer)
+        for b in range(wide):
+            lanes = terms[..., b * width : (b + 1) * width]
+            packed[:, b, at : at + terms.shape[1], : lanes.shape[-1]] = lanes
+        at += terms.shape[1]
+    return packed.reshape(-1)
+
+
+# Lines ----------------------------------------------------------------------------------------------------------
+
+
+def _suits_lines(geo: Geometry, of_input: bool) -> bool:
+    """Few output channels in a group. A line's tile takes each source element or every second one."""
+    return (geo.inputs if of_input else geo.outputs) <= conv_lines.ROWS and (of_input or geo.stride[2] <= 2)
+
+
+def _line_steps(how: Plan) -> tuple[int, ...]:
+    """How far in the window the source of the next output lies: by depth, by height, along the line."""
+    depth, height, column = (axis.rate * u for axis, u in zip(how.axes, strides(how.window)))
+    return depth, height, column
+
+
+@lru_cache(maxsize=256)
+def _lines_call(geo: Geometry, of_input: bool, itemsize: int) -> tuple[Plan, Call]:
+    how = plan(geo, of_input, itemsize)
+    inner, outer, source_plane, out_plane = _ends(geo, of_input)
+    tasks = min(how.blocks.count * geo.groups, MOST_TASKS)
+    constants = Constants(
+        conv_lines.convolve, how.passes, how.steps, *how.blocks.reads, *how.blocks.writes, geo.batch, geo.groups, inner,
+        outer, *how.box, *(axis.step for axis in how.axes), *_line_steps(how), how.blocks.window, source_plane,
+        out_plane, tasks,
+    )  # fmt: skip
+    return how, Call(constants, tasks, 0, (1 if outer == 1 else conv_lines.ROWS,))
+
+
+def _lines(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
+    how, call = _lines_call(geo, of_input, w.itemsize)
+    weights = _packed(w, geo, of_input, how.taps, *call.rest)
+    conv_lines.convolve(
+        source, weights, out, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
+    )
+
+
+@lru_cache(maxsize=256)
+def _weight_lines_call(geo: Geometry, itemsize: int) -> Call:
+    how = plan(geo, False, itemsize)
+    inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
+    chunks = min(how.blocks.count, -(-LEAST_BLOCKS // geo.groups))
+    steps = np.append(how.steps, how.steps[-1:].repeat(-how.steps.size % conv_lines.TAPS))
+    constants = Constants(
+        conv_lines.weight_grad, steps, *how.blocks.reads, *how.blocks.writes, geo.batch, geo.groups, inner, outer,
+        *how.box, *_line_steps(how), how.blocks.window, x_plane, g_plane, chunks,
+    )  # fmt: skip
+    return Call(constants, geo.groups * chunks, 0, (chunks, geo.groups * outer, steps.size, how.steps.size))
+
+
+def _weight_lines(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
+    call = _weight_lines_call(geo, g.itemsize)
+    *shape, terms = call.rest
+    sums = np.zeros(shape, g.dtype)
+    conv_lines.weight_grad(
+        g, x, sums.reshape(-1), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
+    )
+    sums[..., :terms].sum(axis=0, out=dw.reshape(shape[1], terms))
+
+
+# The direct sum -------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _direct_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> tuple[Plan, Call]:
+    how = plan(geo, of_input, dtype.itemsize)
+    blocks = how.blocks
+    inner, outer, source_plane, out_plane = _ends(geo, of_input)
+    parts = _parts(-(-outer // width_of(dtype)), blocks.count * geo.groups)
+    constants = Constants(
+        conv_tile.convolve, how.passes, how.rows, how.targets, how.steps, *blocks.reads, *blocks.writes, geo.batch,
+        geo.groups, inner, outer, blocks.images, blocks.positions, blocks.window, source_plane, out_plane, parts,
+    )  # fmt: skip
+    return how, Call(constants, blocks.count * geo.groups * parts, 0, ())
+
+
+def _direct(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
+    how, call = _direct_call(geo, of_input, w.dtype)
+    packed = _packed(w, geo, of_input, how.taps, width_of(w.dtype))
+    conv_tile.convolve(
+        source, packed, out, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
+    )
+
+
+@lru_cache(maxsize=256)
+def _weight_direct_call(geo: Geometry, dtype: np.dtype) -> Call:
+    how = plan(geo, False, dtype.itemsize, conv_tile_weight.POSITIONS)
+    blocks, wide = how.blocks, -(-geo.outputs // width_of(dtype))
+    inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
+    rows = np.append(how.steps, how.steps[-1:].repeat(-how.steps.size % ROWS))
+    # A task copies its windows anew: it takes so many output channels that this does not show.
+    parts = min(wide, -(-geo.outputs * geo.taps // LEAST_SHARE))
+    chunks = min(blocks.count, -(-LEAST_BLOCKS // (geo.groups * parts)))
+    constants = Constants(
+        conv_tile_weight.sum_chunks, rows, np.arange(rows.size), how.rows[: blocks.images * blocks.positions],
+        *blocks.reads, *blocks.writes, geo.batch, geo.groups, inner, outer, blocks.images, blocks.positions,
+        blocks.window, x_plane, g_plane, chunks, parts,
+    )  # fmt: skip
+    size = chunks * geo.groups * wide * rows.size * width_of(dtype)
+    return Call(constants, chunks * geo.groups * parts, size, (rows.size, chunks, geo.groups * wide))
+
+
+def _weight_direct(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
+    call = _weight_direct_call(geo, g.dtype)
+    sums, serial = np.empty(call.size, g.dtype), geo.multiply_adds < SERIAL
+    conv_tile_weight.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
+    _add_chunks(sums, dw, geo, call, serial)
+
+
+def _add_chunks(sums: Array, dw: Array, geo: Geometry, call: Call, serial: bool) -> None:
+    filled, chunks, tasks = call.rest
+    conv_tile_weight.add_chunks(
+        sums, dw, geo.outputs, geo.inputs * geo.taps, filled, chunks, tasks=tasks, serial=serial
+    )
+
+
+# Winograd's -----------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _winograd_call(geo: Geometry, of_input: bool, width: int) -> Call:
+    how = winograd_plan(geo, of_input, width // VECTORS, width)
+    blocks = how.blocks
+    inner, outer, source_plane, out_plane = _ends(geo, of_input)
+    wide = -(-outer // width)
+    parts = _parts(wide, blocks.count * geo.groups)
+    targets = np.arange(how.inputs.size + ROWS)
+    constants = Constants(
+        winograd.convolve, how.places, how.inputs, how.outputs, targets * how.channels, targets,
+        np.arange(how.channels), *blocks.reads, *blocks.writes, geo.batch, geo.groups, inner, outer, blocks.images,
+        blocks.positions, blocks.window, how.breadth, (geo.size if of_input else geo.out)[2], how.overhang,
+        source_plane, out_plane, parts,
+    )  # fmt: skip
+    size = geo.groups * wide * winograd.POINTS * how.channels * width
+    return Call(
+        constants, blocks.count * geo.groups * parts, size, (inner, outer, how.channels, geo.groups * wide)
+    )
+
+
+def _winograd(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> bool:
+    """False where the result is not finite, and the direct sum is to be taken."""
+    call = _winograd_call(geo, of_input, width_of(w.dtype))
+    inner, outer, channels, blocks = call.rest
+    serial = geo.multiply_adds < SERIAL
+    points = np.zeros(call.size, w.dtype)
+    winograd.filter_points(w, points, inner, outer, channels, int(of_input), tasks=blocks, serial=serial)
+    bad = np.empty(call.tasks, np.uint8)
+    winograd.convolve(source, points, out, bad, call.constants, tasks=call.tasks, serial=serial)
+    return not bad.any()
+
+
+@lru_cache(maxsize=256)
+def _weight_winograd_call(geo: Geometry, width: int) -> Call:
+    how = winograd_plan(geo, False, width // VECTORS, width)
+    blocks, wide = how.blocks, -(-geo.outputs // width)
+    inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
+    chunks = min(blocks.count, -(-LEAST_BLOCKS // geo.groups))
+    parts = _parts(wide, geo.groups * chunks)
+    constants = Constants(
+        winograd.sum_chunks, how.places, how.inputs, how.slope_places, how.slope_inputs,
+        np.arange(-(-how.channels // ROWS) * ROWS), np.arange(how.inputs.size) * how.channels, *blocks.reads,
+        *blocks.writes, geo.batch, geo.groups, inner, outer, how.channels, blocks.images, blocks.window, how.breadth,
+        how.slopes, how.pitch, x_plane, g_plane, chunks, parts,
+    )  # fmt: skip
+    terms = inner * geo.taps
+    return Call(
+        constants, chunks * geo.groups * parts, chunks * geo.groups * wide * terms * width,
+        (terms, chunks, geo.groups * wide),
+    )  # fmt: skip
+
+
+def _weight_winograd(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
+    """False where the result is not finite, and the direct sum is to be taken."""
+    call = _weight_winograd_call(geo, width_of(g.dtype))
+    sums, serial = np.empty(call.size, g.dtype), geo.multiply_adds < SERIAL
+    winograd.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
+    _add_chunks(sums, dw, geo, call, serial)
+    return bool(np.isfinite(dw).all())
+
+
+def _parts(wide: int, blocks: int) -> int:
+    """Into how many parts the output channels are cut where there are few blocks."""
+    return min(wide, -(-LEAST_BLOCKS // blocks))
