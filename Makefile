@@ -5,6 +5,7 @@ VENV    ?= .venv
 WORKERS ?= 2
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PEERS   := .venv-peers
 # The tests that also run with array bounds checked inside the kernels.
 KERNEL_TESTS ?= $(wildcard tests/kernels tests/test_kernel*.py)
 
@@ -14,7 +15,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint pytest boundscheck slow step-time clean
+.PHONY: help demo test lint pytest boundscheck slow bench clean
 
 help:
 	@echo "make demo         learn a sine and real handwritten digits; pictures go to out/"
@@ -22,7 +23,7 @@ help:
 	@echo "make lint         the same without the tests"
 	@echo "make boundscheck  the kernels' tests with array bounds checked"
 	@echo "make slow         the tests that take minutes"
-	@echo "make step-time    one training step here, in PyTorch and in MyGrad (its own environment, .venv-peers)"
+	@echo "make bench        measures beside PyTorch and JAX (its own environment, .venv-peers); ARGS=--quick for a first look"
 	@echo "make clean        remove .venv, caches and out/"
 
 demo: $(VENV)/.ready-examples
@@ -64,11 +65,8 @@ boundscheck: $(VENV)/.ready-test
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache/numba" AUTOGRAD_CORE_CACHE="$$cache/autograd_core" \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS) $(KERNEL_TESTS)
 
-# PyTorch and MyGrad, to measure against, never come into the project's own environment.
-step-time:
-	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	@.venv-peers/bin/python -m pip --disable-pip-version-check install -q torch==2.13.0 mygrad -e .
-	@.venv-peers/bin/python tools/step_time.py
+bench: $(PEERS)/.ready
+	@$(PEERS)/bin/python -m tools.bench $(ARGS)
 
 clean:
 	rm -rf .venv out build dist .pytest_cache .hypothesis .ruff_cache .import_linter_cache
@@ -95,4 +93,11 @@ $(VENV)/.ready-%: pyproject.toml $(VENV)/.ready-python
 	  /^Installing collected packages/ { print "   unpacking", NF - 3, "packages"; fflush() } \
 	  /^exit status/ { status = $$3 } END { exit status }' \
 	|| { tail -n 20 $(VENV)/install-$*.log; echo "The installation failed; the whole log is $(VENV)/install-$*.log" >&2; exit 1; }
+	@touch $@
+
+# PyTorch and JAX, to measure against, never come into the project's own environment.
+$(PEERS)/.ready: pyproject.toml
+	@echo "== setting up $(PEERS) with PyTorch and JAX (once, some minutes)"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install torch==2.13.0 "jax>=0.10" matplotlib -e .
 	@touch $@

@@ -1,0 +1,1 @@
+"""Measurements of this project beside its peers, taken in turns in one run: `python -m tools.bench --help`."""
