@@ -124,7 +124,7 @@ class _SegmentPlan(Plan):
         self.saved_positions = list(range(saved))
         self.save = tuple
         self.steps = [(i, _together) for i, node in enumerate(inputs) if node is not None]
-        self.joint = segment.pull_back
+        self.joint = lambda g, saved, node: segment.pull_back(g, saved, node.inputs)
 
 
 def _together(g: Any, saved: Sequence[Any], params: Static) -> Any:

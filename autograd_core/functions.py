@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from autograd_core.ops import channel as _c
 from autograd_core.ops import conv as _conv
 from autograd_core.ops import elementwise as _e
 from autograd_core.ops import index as _i
@@ -105,12 +106,14 @@ split: Callable[..., list[Tensor]] = public(_s.split)  # pyright: ignore[reportA
 
 take = public(_i.take)
 take_along_axis = public(_i.take_along_axis)
+pick = public(_i.pick)
 sort = public(_i.sort)
 argsort = public(_i.argsort)
 unique_values = public(_i.unique_values)
 nonzero: Callable[..., tuple[Tensor, ...]] = public(_i.nonzero)  # pyright: ignore[reportAssignmentType]
 
 matmul = public(_l.matmul)
+linear = public(_l.linear)
 einsum = public(_l.einsum)
 tensordot = public(_l.tensordot)
 vecdot = public(_l.vecdot)
@@ -118,6 +121,10 @@ outer = public(_l.outer)
 
 conv = public(_conv.conv)
 conv_transpose = public(_conv.conv_transpose)
+
+moments = public(_c.moments)
+normalise = public(_c.normalise)
+scale_shift = public(_c.scale_shift)
 
 max_pool = public(_p.max_pool)
 avg_pool = public(_p.avg_pool)

@@ -14,7 +14,7 @@ from autograd_core.dtypes import Array
 from autograd_core.errors import explain
 from autograd_core.tape import Node, Static, Value, apply, state
 
-Joint = Callable[[Any, Sequence[Any], "Sequence[Node | None]"], Sequence[Any]]
+Joint = Callable[[Any, Sequence[Any], Node], Sequence[Any]]
 
 
 class Rule:
@@ -49,12 +49,15 @@ class Plan:
 
     __slots__ = ("joint", "save", "saved_positions", "steps")
 
-    joint: Joint | None  # computes all cotangents at once, where they cannot be had one by one
+    joint: (
+        Joint | None
+    )  # computes all cotangents at once, where they cannot be had one by one or that is faster
 
     def __init__(self, primitive: Primitive, needs: int, arity: int) -> None:
         wanted = [i for i in range(arity) if needs >> i & 1]
         rules = [(i, primitive.rule(i)) for i in wanted]
-        reads = {name for _, rule in rules for name in rule.reads}
+        joint = Rule(primitive.joint(wanted), primitive) if primitive.joint and len(wanted) > 1 else None
+        reads = {name for rule in ([joint] if joint else [r for _, r in rules]) for name in rule.reads}
         names = primitive.names(arity)
         keep = [i for i, name in enumerate(names) if name in reads or "inputs" in reads]
         if "out" in reads:
@@ -67,6 +70,9 @@ class Plan:
             slot["shapes"] = len(keep)
         self.steps = [(i, _caller(rule, slot, i, arity)) for i, rule in rules]
         self.joint = None
+        if joint:
+            together = _caller(joint, slot, 0, arity)
+            self.joint = lambda g, saved, node: together(g, saved, node.params)
 
 
 def _caller(
@@ -140,6 +146,7 @@ class Primitive:
         statics = [p for p in parameters if p not in arrays]
         self.defaults: Static = {p.name: p.default for p in statics}
         self.rules: list[Rule | None] = []
+        self.joint: Callable[[Sequence[int]], Callable[..., Any]] | None = None  # see ops.define.operation
         self.plans: dict[int, Plan] = {}
 
     def __call__(self, *args: Any, **params: Any) -> Any:

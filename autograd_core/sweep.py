@@ -77,7 +77,7 @@ def pull_back(node: Node, g: Any, oldest: int, create_graph: bool) -> list[tuple
     if create_graph:
         saved = _as_tensors(node, saved)
         state.module_path = node.module_path
-    joint = plan.joint(g, saved, inputs) if plan.joint is not None else None
+    joint = plan.joint(g, saved, node) if plan.joint is not None else None
     shares: list[tuple[Node, Any]] = []
     for position, call_rule in plan.steps:
         parent = inputs[position]

@@ -45,6 +45,7 @@ def set_num_threads(n: int) -> None:
             f"set_num_threads: {n} is not between 1 and {most}, the number of cores (NUMBA_NUM_THREADS)"
         )
     numba.set_num_threads(n)
+    one_blas_thread()
     global _chosen
     _chosen = n
 

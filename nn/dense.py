@@ -32,12 +32,11 @@ class Dense(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x @ weight + bias."""
         try:
-            product = x @ self.weight
+            return x @ self.weight if self.bias is None else ag.linear(x, self.weight, self.bias)
         except ValueError:
             if x.shape[-1:] == (self.in_features,):
                 raise
             raise self._misfit(x) from None
-        return product if self.bias is None else product + self.bias
 
     def _misfit(self, x: Tensor) -> Exception:
         size = f"has size {x.shape[-1]}" if x.ndim else "is missing"

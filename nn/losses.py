@@ -6,8 +6,6 @@ Each takes `reduction`: "mean" over all elements (or samples), "sum", or "none".
 
 from typing import Any
 
-import numpy as np
-
 import autograd_core as ag
 from autograd_core import Tensor
 from autograd_core.dtypes import Array, as_array
@@ -62,12 +60,12 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
     0.6931
     """
     scores = ag.asarray(logits)
-    classes = _classes("cross_entropy", "logits", scores)
+    _check_classes("cross_entropy", "logits", scores)
     targets = ag.asarray(labels)
     if targets.shape == scores.shape and targets.dtype.kind == "f":
         return -_reduced((scores.log_softmax(axis=1) * targets).sum(axis=1), reduction, "cross_entropy")
     _check_labels("cross_entropy", "logits", scores, targets.array)
-    return -_reduced(_picked(scores.log_softmax(axis=1), targets, classes), reduction, "cross_entropy")
+    return -_reduced(ag.pick(scores.log_softmax(axis=1), targets), reduction, "cross_entropy")
 
 
 def nll_loss(log_probabilities: Any, labels: Any, reduction: str = "mean") -> Tensor:
@@ -80,10 +78,10 @@ def nll_loss(log_probabilities: Any, labels: Any, reduction: str = "mean") -> Te
     2.0
     """
     scores = ag.asarray(log_probabilities)
-    classes = _classes("nll_loss", "log_probabilities", scores)
+    _check_classes("nll_loss", "log_probabilities", scores)
     targets = ag.asarray(labels)
     _check_labels("nll_loss", "log_probabilities", scores, targets.array)
-    return -_reduced(_picked(scores, targets, classes), reduction, "nll_loss")
+    return -_reduced(ag.pick(scores, targets), reduction, "nll_loss")
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: str = "mean") -> Tensor:
@@ -134,14 +132,13 @@ def _difference(name: str, prediction: Any, target: Any) -> Tensor:
     return x - t
 
 
-def _classes(name: str, argument: str, scores: Tensor) -> int:
+def _check_classes(name: str, argument: str, scores: Tensor) -> None:
     if scores.ndim < 2:
         raise misuse(
             name,
             f"{argument} need a batch and a class axis: (N, C) or (N, C, *spatial)",
             **{argument: scores},
         )
-    return scores.shape[1]
 
 
 def _check_labels(name: str, argument: str, scores: Tensor, labels: Array) -> None:
@@ -164,10 +161,3 @@ def _check_labels(name: str, argument: str, scores: Tensor, labels: Array) -> No
             f"label {wrong} is out of range: with {scores.shape[1]} classes labels go from 0 to {scores.shape[1] - 1}",
             **values,
         )
-
-
-def _picked(log_probabilities: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """The log-probability at each label. By comparison, not by index: so the labels stay an input of the tape."""
-    numbers = np.arange(classes).reshape((1, classes) + (1,) * (log_probabilities.ndim - 2))
-    chosen = labels.expand_dims(axis=1) == numbers
-    return ag.where(chosen, log_probabilities, 0).sum(axis=1)

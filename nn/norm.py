@@ -5,13 +5,9 @@ from collections.abc import Sequence
 
 import autograd_core as ag
 from autograd_core import Buffer, Parameter, Tensor
+from autograd_core.ops.channel import Known
 from nn import init
 from nn.module import Module, misuse, sizes
-
-
-def _along_channels(ndim: int) -> tuple[int, ...]:
-    """The shape that puts a vector of channels along axis 1."""
-    return (-1,) + (1,) * (ndim - 2)
 
 
 class BatchNorm(Module):
@@ -19,7 +15,7 @@ class BatchNorm(Module):
 
     (N, C) and (N, C, *spatial). In training the batch's mean and variance (divided by n) are used, and move the
     running ones: running = momentum·running + (1 - momentum)·batch, with that same biased variance. In evaluation the
-    running ones are used, which is one multiplication and one addition. `weight` γ starts at 1, `bias` β at 0,
+    running ones are used. `weight` γ starts at 1, `bias` β at 0,
     `running_mean` at 0 and `running_var` at 1. ValueError for another number of channels, and in training when a
     channel has a single value.
 
@@ -45,32 +41,26 @@ class BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x normalised, by the batch's statistics in training and by the running ones in evaluation."""
-        ndim = x.ndim
-        if ndim < 2 or x.shape[1] != self.num_features:
+        if x.ndim < 2 or x.shape[1] != self.num_features:
             raise self._misfit(x)
-        along = _along_channels(ndim)
         if not self.training:
             scale = self.weight * ag.rsqrt(self.running_var + self.epsilon)
-            shift = self.bias - self.running_mean * scale
-            return x * scale.reshape(along) + shift.reshape(along)
+            return ag.scale_shift(x, self.running_mean, scale, self.bias)
         if x.size < 2 * self.num_features:
             raise misuse(
                 "BatchNorm",
                 "in training each channel needs at least 2 values to have a variance: use a larger batch, or eval()",
                 x=x,
             )
-        axes = (0, *range(2, ndim))
-        mean = x.mean(axis=axes, keepdims=True)
-        centered = x - mean
-        var = centered.square().mean(axis=axes, keepdims=True)
-        self._remember(mean.detach(), var.detach())
-        scale = ag.rsqrt(var + self.epsilon) * self.weight.reshape(along)
-        return centered * scale + self.bias.reshape(along)
+        moments = ag.moments(x.detach())
+        self._remember(moments)
+        return ag.normalise(x, self.weight, self.bias, self.epsilon, Known(moments.array))
 
-    def _remember(self, mean: Tensor, var: Tensor) -> None:
+    def _remember(self, moments: Tensor) -> None:
         old, new = self.momentum, 1 - self.momentum
-        self.running_mean.assign(self.running_mean * old + mean.reshape(-1) * new)
-        self.running_var.assign(self.running_var * old + var.reshape(-1) * new)
+        mean, var = moments * new
+        self.running_mean.assign(self.running_mean * old + mean)
+        self.running_var.assign(self.running_var * old + var)
 
     def _misfit(self, x: Tensor) -> Exception:
         if x.ndim < 2:
@@ -120,7 +110,10 @@ class LayerNorm(Module):
                 x=x,
                 weight=self.weight,
             )
-        return _normalised(x, tuple(range(-ndim, 0)), self.epsilon) * self.weight + self.bias
+        rows, size = math.prod(x.shape[:-ndim]), math.prod(self.shape)
+        normalised = _shaped(_normalised(x.reshape((1, rows, size)), self.epsilon), (rows, size))
+        weight, bias = _shaped(self.weight, (size,)), _shaped(self.bias, (size,))
+        return _shaped(ag.scale_shift(normalised, 0.0, weight, bias), x.shape)
 
     def details(self) -> str:
         """The normalised shape."""
@@ -158,18 +151,20 @@ class GroupNorm(Module):
                 x=x,
                 weight=self.weight,
             )
-        grouped = x.reshape((shape[0], self.groups, math.prod(shape[1:]) // self.groups))
-        along = _along_channels(len(shape))
-        normalised = _normalised(grouped, -1, self.epsilon).reshape(shape)
-        return normalised * self.weight.reshape(along) + self.bias.reshape(along)
+        grouped = x.reshape((1, shape[0] * self.groups, math.prod(shape[1:]) // self.groups))
+        normalised = _normalised(grouped, self.epsilon).reshape(shape)
+        return ag.scale_shift(normalised, 0.0, self.weight, self.bias)
 
     def details(self) -> str:
         """Groups and channels."""
         return f"{self.groups}, {self.channels}"
 
 
-def _normalised(x: Tensor, axes: int | tuple[int, ...], epsilon: float) -> Tensor:
-    """x with mean 0 and variance 1 over `axes`."""
-    centered = x - x.mean(axis=axes, keepdims=True)
-    var = centered.square().mean(axis=axes, keepdims=True)
-    return centered * ag.rsqrt(var + epsilon)
+def _normalised(x: Tensor, epsilon: float) -> Tensor:
+    """x with mean 0 and variance 1 in each channel (axis 1)."""
+    return ag.normalise(x, 1.0, 0.0, epsilon, Known(ag.moments(x.detach()).array))
+
+
+def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """x in that shape; x itself where it has it."""
+    return x if x.shape == shape else x.reshape(shape)

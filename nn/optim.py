@@ -61,7 +61,8 @@ class SGD(Optimizer):
             g = g + weight_decay * x
         if not moments:
             return x - lr * g, ()
-        m = momentum * moments[0] + g
+        m = momentum * moments[0]
+        m += g  # on arrays without another temporary
         return x - lr * (g + momentum * m if self.nesterov else m), (m,)
 
 

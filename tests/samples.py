@@ -238,11 +238,6 @@ for _axis in (0, -1):
     add("argsort", distinct(3, 4), axis=_axis, differentiable=False)
     add("argsort", np.round(real(3, 4)), axis=_axis, descending=True, differentiable=False)
 add("argsort", real(0), differentiable=False)
-add("gather", real(2, 5), np.array([[0, 4, 4], [1, 1, 1]]))
-add("gather", real(2, 5), np.zeros((2, 0), np.int64))
-add("gather", real(0, 5), np.zeros((0, 3), np.int64))
-add("scatter_add", real(2, 3), np.array([[0, 4, 4], [1, 1, 1]]), size=5)
-add("scatter_add", real(2, 0), np.zeros((2, 0), np.int64), size=5)
 
 # Reductions -------------------------------------------------------------------------------------------------
 
@@ -281,7 +276,18 @@ for _shape, _axis in [((4,), 0), ((2, 3), 0), ((2, 3), -1), ((0, 2), 0)]:
     add("cumulative_sum", real(*_shape), axis=_axis)
 for _shape, _axis in [((4,), -1), ((2, 3), 0), ((2, 3, 2), 1), ((0, 2), -1), ((1,), -1)]:
     add("softmax", real(*_shape), axis=_axis)
+    add("softmax_grad", real(*_shape, key=2), real(*_shape), axis=_axis)
     add("log_softmax", real(*_shape), axis=_axis)
+
+for _shape, _labels in [
+    ((3, 4), [1, 3, 0]),
+    ((2, 3, 2), [[0, 2], [1, 1]]),
+    ((0, 3), []),
+    ((2, 3, 1, 2), [[[2, 0]], [[1, 2]]]),
+]:
+    _labels = np.array(_labels, np.int64)
+    add("pick", real(*_shape), _labels)
+    add("place", real(*_labels.shape), _labels, classes=_shape[1])
 
 # Linear algebra: tests/test_linalg.py goes further ----------------------------------------------------------
 
@@ -289,6 +295,8 @@ for _left, _right in [
     ((2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)), ((2, 1, 2, 3), (5, 3, 4)), ((0, 3), (3, 2)), ((2, 0), (0, 3)),
 ]:  # fmt: skip
     add("matmul", real(*_left), real(*_right, key=2))
+add("linear", real(2, 3), real(3, 4, key=2), real(4, key=3))
+add("linear", real(0, 3), real(3, 1, key=2), real(1, key=3))
 for _left, _right in [((3,), (3,)), ((2, 3), (3,)), ((2, 1, 3), (4, 3)), ((0,), (0,)), ((0, 3), (3,))]:
     add("vecdot", real(*_left), real(*_right, key=2))
 add("einsum", real(2, 3), real(3, 4), subscripts="ij,jk->ik")
@@ -336,22 +344,36 @@ POOLS: list[tuple[tuple, dict]] = [
     ((1, 2, 5, 4), {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)}),
     ((1, 1, 3, 4, 3), {"kernel_size": (2, 2, 2), "stride": (1, 2, 1), "padding": (0, 1, 0)}),
     ((0, 1, 4), {"kernel_size": (2,), "stride": (2,), "padding": (0,)}),
+    ((1, 2, 5, 8), {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)}),
 ]  # fmt: skip
 for _xs, _params in POOLS:
     _x = distinct(*_xs)
     _y = real(*naive.avg_pool(_x, **_params).shape)
     add("avg_pool", _x, **_params)
     add("avg_pool_grad", _y, spatial=_xs[2:], **_params)
-    add("max_pool_index", _x, **_params, dilation=(1,) * (len(_xs) - 2), differentiable=False)
-add(
-    "max_pool_index",
-    np.round(real(1, 2, 7)),
-    kernel_size=(2,),
-    stride=(1,),
-    padding=(1,),
-    dilation=(2,),
-    differentiable=False,
-)
+    _params = _params | {"dilation": (1,) * (len(_xs) - 2)}
+    add("max_pool", _x, **_params)
+    add("max_pool_put", _y, _x, **_params)
+    add("max_pool_take", real(*_xs), _x, **_params)
+_params = {"kernel_size": (2,), "stride": (1,), "padding": (1,), "dilation": (2,)}
+add("max_pool", np.round(real(1, 2, 7)), **_params, differentiable=False)
+add("max_pool_put", real(1, 2, 7), np.round(real(1, 2, 7)), **_params, differentiable=False)
+add("max_pool_take", real(1, 2, 7), np.round(real(1, 2, 7)), **_params, differentiable=False)
+
+# Channels -------------------------------------------------------------------------------------------------
+
+for _shape in [(4, 3), (2, 3, 5), (3, 2, 2, 4), (1, 4, 6), (0, 3), (0, 2, 3)]:
+    _c = _shape[1]
+    _x, _numbers = real(*_shape), [real(_c, key=i) for i in range(4)]
+    _full = bool(_x.size)  # no statistics of nothing
+    add("moments", _x, differentiable=_full)
+    add("channel_sums", real(*_shape, key=2), _x, _numbers[0])
+    add("scale_shift", _x, *_numbers[:3])
+    add("channel_blend", real(*_shape, key=2), _x, *_numbers)
+    if _full:
+        add("normalise", _x, *_numbers[:2], epsilon=0.1)
+add("normalise", real(4, 3), 1.0, 0.5)
+add("scale_shift", real(4, 3), 0.0, real(3), 1)
 
 # Random draws: tests/test_random.py goes further ------------------------------------------------------------
 
@@ -389,10 +411,6 @@ def _argsort(x, axis=-1, descending=False, stable=True):
         if descending:
             order[row] = sorted(range(len(values)), key=lambda i, v=values: -v[i])
     return np.moveaxis(order, -1, axis)
-
-
-def _gather(x, index):
-    return np.take_along_axis(x, index, axis=1)
 
 
 def _packed_qr(a):
@@ -433,6 +451,11 @@ def _var(x, axis=None, correction=0, keepdims=False):
     return np.var(x, axis=axis, ddof=correction, keepdims=keepdims)
 
 
+def _placed(y, labels, classes):
+    """One-hot labels times y."""
+    return np.moveaxis(np.eye(classes, dtype=y.dtype)[labels], -1, 1) * y[:, None]
+
+
 def _norm(x, axis=None, keepdims=False):
     return np.sqrt(np.sum(np.abs(x) ** 2, axis=axis, keepdims=keepdims))
 
@@ -470,13 +493,15 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "getitem": lambda x, index: x[index],
     "scatter": _scattered,
     "setitem": _written,
+    "pick": lambda x, labels: np.take_along_axis(x, labels[:, None], axis=1)[:, 0],
+    "place": _placed,
+    "linear": lambda x, w, b: x @ w + b,
     "argsort": _argsort,
-    "gather": _gather,
-    "scatter_add": naive.scatter_add,
     "var": _var,
     "cumulative_sum": lambda x, axis: np.cumsum(x, axis=axis),
     "logsumexp": _logsumexp,
     "softmax": _softmax,
+    "softmax_grad": lambda g, p, axis: p * (g - (g * p).sum(axis, keepdims=True)),
     "log_softmax": _log_softmax,
     "norm": _norm,
     "solve": np.linalg.solve,
@@ -494,7 +519,14 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "conv": naive.conv_forward,
     "conv_input_grad": naive.conv_input_grad,
     "conv_weight_grad": naive.conv_weight_grad,
-    "max_pool_index": naive.max_pool_index,
+    "moments": naive.moments,
+    "channel_sums": naive.channel_sums,
+    "scale_shift": naive.scale_shift,
+    "channel_blend": naive.channel_blend,
+    "normalise": naive.normalise,
+    "max_pool": naive.max_pool,
+    "max_pool_put": naive.max_pool_put,
+    "max_pool_take": naive.max_pool_take,
     "avg_pool": naive.avg_pool,
     "avg_pool_grad": naive.avg_pool_grad,
     "uniform": lambda stream, shape, dtype: naive.uniform(7, 3, math.prod(shape), dtype).reshape(shape),

@@ -369,8 +369,9 @@ def test_special_values_pass_through_reductions_as_in_numpy(name, dtype):
 
 
 MOVERS = (
-    "reshape permute_dims squeeze expand_dims broadcast_to concat flip roll pad getitem scatter setitem gather "
-    "scatter_add matmul vecdot einsum conv conv_input_grad conv_weight_grad avg_pool avg_pool_grad"
+    "reshape permute_dims squeeze expand_dims broadcast_to concat flip roll pad getitem scatter setitem "
+    "matmul vecdot einsum conv conv_input_grad conv_weight_grad avg_pool avg_pool_grad max_pool max_pool_put "
+    "max_pool_take"
 ).split()
 
 
@@ -692,13 +693,6 @@ def sorted_down(x, axis=-1):
     return -np.sort(-x, axis=axis)
 
 
-def pooled(x, **params):
-    index = naive.max_pool_index(x, **params)
-    planes = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
-    flat = index.reshape(*x.shape[:2], math.prod(index.shape[2:]))
-    return np.take_along_axis(planes, flat, axis=2).reshape(index.shape)
-
-
 def transposed_conv(x, w, stride, padding, output_padding, dilation, groups):
     """By its definition: every input element adds its multiple of the kernel to the output."""
     n = x.ndim - 2
@@ -921,11 +915,11 @@ COMPOSITES = [
     ),
     *(
         Composite(f"max_pool-{i}", lambda x, p=params: ag.max_pool(x, **p),
-                  lambda x, p=params: pooled(x, dilation=(1,) * (x.ndim - 2), **p), distinct(*xs))
+                  lambda x, p=params: naive.max_pool(x, dilation=(1,) * (x.ndim - 2), **p), distinct(*xs))
         for i, (xs, params) in enumerate(s.POOLS)
     ),
     Composite("max_pool-dilated", lambda x: ag.max_pool(x, 2, stride=1, dilation=2),
-              lambda x: pooled(x, kernel_size=(2, 2), stride=(1, 1), padding=(0, 0), dilation=(2, 2)),
+              lambda x: naive.max_pool(x, kernel_size=(2, 2), stride=(1, 1), padding=(0, 0), dilation=(2, 2)),
               distinct(1, 1, 4, 5)),
     *(
         Composite(f"avg_pool-{i}", lambda x, p=params: ag.avg_pool(x, **p),

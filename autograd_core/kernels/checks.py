@@ -82,17 +82,3 @@ def allocation(shape: Sequence[int], dtype: npt.DTypeLike) -> tuple[int, ...]:
     if size > MAX_BYTES:
         raise ValueError(f"a result of shape {tuple(shape)} takes {size:,} bytes: make the sizes smaller")
     return tuple(shape)
-
-
-def indices(name: str, index: npt.NDArray, bound: int) -> npt.NDArray[np.int64]:
-    """`index` as contiguous int64, every entry in [0, bound)."""
-    if not isinstance(index, np.ndarray):
-        raise TypeError(f"{name} is {type(index).__name__}, expected an ndarray of int64")
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"{name} is {index.dtype.name}: indices must be integers, give them as int64")
-    if index.size:
-        low, high = int(index.min()), int(index.max())
-        if low < 0 or high >= bound:
-            bad = low if low < 0 else high
-            raise ValueError(f"{name} holds {bad}, outside 0…{bound - 1}: give indices in [0, {bound})")
-    return ready(index.astype(np.int64, copy=False))

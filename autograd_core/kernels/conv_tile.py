@@ -11,7 +11,16 @@ import numpy as np
 
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Floats, Ints, kernel
-from autograd_core.kernels.vector import ROWS, lanes_of, move, tile, transpose
+from autograd_core.kernels.vector import (
+    AHEAD,
+    ROWS,
+    lanes_of,
+    move,
+    prefetch_read,
+    prefetch_write,
+    tile,
+    transpose,
+)
 
 # Terms (channel, tap) of one go: 288 × 16 weights are 18 KB, read once for each tile of a block of positions.
 TERMS = 288
@@ -27,6 +36,7 @@ def copy_run(out, to, source, at, count):
     else:
         for i in range(0, count, lanes):
             here = min(i, count - lanes)
+            prefetch_read(source, at + here + 4 * AHEAD)
             move(out, to + here, source, at + here)
 
 
@@ -48,6 +58,8 @@ def turn(scratch, at, count, channels, out, to, plane):
     for c in range(0, full, lanes):
         for i in range(0, count, lanes):
             j = min(i, count - lanes)
+            for k in range(lanes):
+                prefetch_write(out, to + (c + k) * plane + j + AHEAD)
             transpose(scratch, (at + j) * width + c, width, out, to + c * plane + j, plane)
     for c in range(full, channels):
         for j in range(count):

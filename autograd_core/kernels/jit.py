@@ -271,6 +271,6 @@ def jit(
     if fast:
         options["fastmath"] = FAST
     dispatcher = numba.njit(**options)(function)
-    if not config.DISABLE_JIT:
+    if not config.DISABLE_JIT and not inner:
         dispatcher._cache = KernelCache(function)
     return dispatcher

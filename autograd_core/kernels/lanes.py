@@ -17,9 +17,9 @@ _BITS = 256
 _WORD = ir.IntType(64)
 
 
-def piece(function):
+def piece(function, fast=True):
     """A function that is put into the code of each kernel that calls it: a call takes longer than a row of eight."""
-    made = jit(function, inner=True)
+    made = jit(function, inner=True, fast=fast)
     made.targetoptions["forceinline"] = True
     return made
 

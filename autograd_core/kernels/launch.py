@@ -17,7 +17,9 @@ is one parallel loop for all of them (numba takes a second to compile one), comp
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import prange, types
+from numba.core import config
 from numba.core.ccallback import CFunc
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic
@@ -119,19 +122,45 @@ def _words(kinds: list[str], values: tuple[Any, ...]) -> list[int]:
 
 
 def _compile(made: Kernel, dtype: np.dtype) -> CFunc:
-    body, unpack = jit(made.function, inner=True, fast=made.fast), _unpacker(made.kinds, dtype)
-
-    def entry(arguments, task):
-        body(task, *unpack(arguments))
-
     signature = types.void(types.int64, types.int64)
     options: dict[str, Any] = {"nopython": True, "error_model": "numpy"}
     if made.fast:
         options["fastmath"] = FAST
+    entry = _entry(made, _unpacker(made.kinds, dtype))
     compiled = CFunc(entry, (signature.args, signature.return_type), {}, options, Compiler)
-    compiled._cache = EntryCache(made.function, f"{made.name}-{dtype}")
+    if not config.DISABLE_JIT:
+        compiled._cache = EntryCache(made.function, f"{made.name}-{dtype}")
     compiled.compile()
     return compiled
+
+
+def _entry(made: Kernel, unpack: Any) -> Callable[[int, int], None]:
+    """The function (arguments, task) that unpacks the argument block and goes on as the kernel does.
+
+    It is made from the kernel's source: an entry that called the kernel would compile its code twice, and that took a
+    third of the time. Without the source, or where the file has changed since, it calls it.
+    """
+    function, name = made.function, made.name
+    namespace = function.__globals__ | {"unpack_arguments": unpack}
+    try:
+        source = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):
+        source = ast.Module([], [])
+    definition = source.body[0] if source.body else None
+    if not isinstance(definition, ast.FunctionDef) or definition.name != name:
+        body = jit(function, inner=True, fast=made.fast)
+        return lambda arguments, task: body(task, *unpack(arguments))
+    ast.increment_lineno(definition, function.__code__.co_firstlineno - 1)
+    task, *names = (argument.arg for argument in definition.args.args)
+    unpacked = ast.parse(f"{', '.join(names)}, = unpack_arguments(argument_block)").body[0]
+    for node in ast.walk(unpacked):
+        ast.copy_location(node, definition)
+    definition.args = ast.arguments([], [ast.arg("argument_block"), ast.arg(task)], None, [], [], None, [])
+    definition.returns, definition.decorator_list = None, []
+    definition.body = [unpacked, *definition.body[1 if ast.get_docstring(definition) else 0 :]]
+    module = ast.fix_missing_locations(ast.Module([definition], []))
+    exec(compile(module, function.__code__.co_filename, "exec"), namespace)
+    return namespace[name]
 
 
 def _unpacker(kinds: list[str], dtype: np.dtype) -> Any:

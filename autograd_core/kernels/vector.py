@@ -262,7 +262,8 @@ def line_tile(rows, lines, vectors, every):
 def line_dots(rows, vectors, every):
     """An intrinsic for out[to + r] += Σ_l Σ_i g[l·g_pitch + i] · x[steps[at + r] + l·x_pitch + i·every].
 
-    r under `rows`, l under `lines` and i under `count`, which is rounded up to whole steps of vectors · lanes. Nothing is checked.
+    r under `rows`, l under `lines` and i under `count`, which is rounded up to whole steps of vectors · lanes. Nothing
+    is checked.
     """
 
     @intrinsic
@@ -402,3 +403,28 @@ def move(typing, out, to, source, at):
         return context.get_dummy_value()
 
     return signature, emit
+
+
+def prefetch(write):
+    """An intrinsic that asks for the cache line of array[at], to be read or written soon; `at` may lie outside."""
+
+    @intrinsic
+    def ask(typing, array, at):
+        def emit(context, builder, signature, args):
+            pointer = offset(builder, data_of(context, builder, array, args[0]), args[1])
+            void, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [void, int32, int32, int32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            builder.call(
+                function,
+                [builder.bitcast(pointer, void), *(ir.Constant(int32, n) for n in (int(write), 3, 1))],
+            )
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64), emit
+
+    return ask
+
+
+AHEAD = 64  # elements ahead of the loads and stores at which lines are asked for
+prefetch_read, prefetch_write = prefetch(write=False), prefetch(write=True)

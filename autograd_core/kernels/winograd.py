@@ -15,7 +15,7 @@ import numpy as np
 from autograd_core.kernels.conv_tile import write_block
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
-from autograd_core.kernels.vector import ROWS, lanes_of, tile, transpose_to
+from autograd_core.kernels.vector import AHEAD, ROWS, lanes_of, prefetch_read, tile, transpose_to
 from autograd_core.kernels.winograd_transform import (
     transform_filter,
     transform_gradient,
@@ -38,6 +38,8 @@ def channels_last(source, at, image_step, plane, channels, images, reads, first,
             for c in range(0, full, lanes):
                 for i in range(0, count, lanes):
                     f = min(i, count - lanes)
+                    for k in range(lanes):
+                        prefetch_read(source, begin + (c + k) * plane + f + AHEAD)
                     transpose_to(
                         source, begin + c * plane + f, plane, window, n * size + c, places, place + f
                     )

@@ -3,7 +3,7 @@
 Every primitive of the engine stands in `registry`; the tests, the picture and the compiler read it from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,15 @@ registry: dict[str, Primitive] = {}
 Rule = Callable[..., Any] | None
 
 
-def operation(*rules: Rule, kind: str = "kernel") -> Callable[[Callable[..., Any]], Primitive]:
+def operation(
+    *rules: Rule, kind: str = "kernel", joint: Callable[[Sequence[int]], Callable[..., Any]] | None = None
+) -> Callable[[Callable[..., Any]], Primitive]:
     """Register a forward function on ndarrays as a primitive, with one derivative rule for each array input.
 
     `kind` says how the operation lowers: "elementwise" (a scalar expression, with broadcasting), "view" (an index
-    map), "reduction", or "kernel".
+    map), "reduction", or "kernel". `joint`, where several cotangents come from one computation: given the positions
+    of the inputs that need one, it returns a rule for all, which returns a list of cotangents, by position. It serves
+    when more than one is needed.
     """
 
     def define(forward: Callable[..., Any]) -> Primitive:
@@ -28,6 +32,7 @@ def operation(*rules: Rule, kind: str = "kernel") -> Callable[[Callable[..., Any
         if known is not None and known.__module__ != primitive.__module__:
             raise ValueError(f"operation {primitive.name} is defined twice")
         registry[primitive.name] = primitive
+        primitive.joint = joint
         return primitive.defvjp(*rules) if rules else primitive
 
     return define

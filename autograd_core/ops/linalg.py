@@ -21,6 +21,7 @@ from autograd_core.ops.decompose import svd as svd
 from autograd_core.ops.define import operation
 from autograd_core.ops.matmul import dot as dot
 from autograd_core.ops.matmul import einsum as einsum
+from autograd_core.ops.matmul import linear as linear
 from autograd_core.ops.matmul import matmul as matmul
 from autograd_core.ops.matmul import outer as outer
 from autograd_core.ops.matmul import tensordot as tensordot

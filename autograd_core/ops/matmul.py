@@ -113,6 +113,31 @@ def matmul(x: Array, y: Array) -> Array:
     return _matmul(x, y)
 
 
+@operation(lambda g, w: g @ w.mT, lambda g, x: x.mT @ g, lambda g: g.sum(axis=0))
+def _linear(x: Array, w: Array, b: Array) -> Array:
+    out = _matmul(x, w)
+    if np.result_type(out, b) != out.dtype:
+        return out + b
+    out += b
+    return out
+
+
+def linear(x: Array, w: Array, b: Array) -> Array:
+    """x @ w + b: x (…, m), w (m, n), b (n) → (…, n). Raises ValueError where shapes do not fit.
+
+    >>> import autograd_core as ag
+    >>> ag.linear(ag.ones((2, 3)), ag.ones((3, 1)), ag.ones(1))
+    tensor([[4.],
+            [4.]], dtype=float32)
+    """
+    if x.ndim == 2:
+        return _linear(x, w, b)
+    if x.ndim == 1:
+        return reshape(_linear(reshape(x, (1, -1)), w, b), (-1,))
+    lead = x.shape[:-1]
+    return reshape(_linear(reshape(x, (math.prod(lead), x.shape[-1])), w, b), (*lead, w.shape[-1]))
+
+
 def _ranked(value: Any) -> Any:
     return value if hasattr(value, "ndim") else as_array(value)
 

@@ -1,9 +1,13 @@
-"""Pooling. Max pooling is an index and a gather; average pooling is linear, with its transpose beside it."""
+"""Pooling. Two closed families: max pooling with putting at and taking from the places of the largest elements, and
+average pooling with its transpose.
+
+The places are found again from x in the backward pass: that takes less time than writing and reading them, and a
+forward pass without derivatives computes nothing for them.
+"""
 
 # pyright: reportGeneralTypeIssues=false
 # A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,35 +16,65 @@ import numpy as np
 from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.conv import Size, tuple_of
 from autograd_core.ops.define import operation
-from autograd_core.ops.shape import reshape
-from autograd_core.tape import array_of
+from autograd_core.ops.elementwise import zeros_like
 
 
-@operation()
-def _max_pool_index(
+@operation(
+    lambda g, x, kernel_size, stride, padding, dilation: max_pool_put(
+        g, x, kernel_size, stride, padding, dilation
+    )
+)
+def _max_pool(
     x: Array, kernel_size: Shape = (), stride: Shape = (), padding: Shape = (), dilation: Shape = ()
 ) -> Array:
     from autograd_core.kernels import pool as kernels
 
-    return kernels.max_pool_index(
-        x, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
+    return kernels.max_pool(x, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+
+
+# Which element is the largest is a choice among pieces: as a function of x, its derivative is zero.
+@operation(
+    lambda u, x, kernel_size, stride, padding, dilation: max_pool_take(
+        u, x, kernel_size, stride, padding, dilation
+    ),
+    lambda u, x: zeros_like(x),
+)
+def max_pool_put(
+    g: Array,
+    x: Array,
+    kernel_size: Shape = (),
+    stride: Shape = (),
+    padding: Shape = (),
+    dilation: Shape = (),
+) -> Array:
+    """Zeros like x with g added where each window's largest element stands: max_pool's derivative."""
+    from autograd_core.kernels import pool as kernels
+
+    return kernels.max_pool_put(
+        g, x, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
     )
 
 
-@operation(lambda g, index, shapes: scatter_add(g, index, size=shapes[0][1]), None)
-def gather(x: Array, index: Array) -> Array:
-    """x[r, index[r, m]] for each row r: x (R, S), index (R, M) → (R, M)."""
-    from autograd_core.kernels import gather as kernels
+@operation(
+    lambda u, x, kernel_size, stride, padding, dilation: max_pool_put(
+        u, x, kernel_size, stride, padding, dilation
+    ),
+    lambda u, x: zeros_like(x),
+)
+def max_pool_take(
+    h: Array,
+    x: Array,
+    kernel_size: Shape = (),
+    stride: Shape = (),
+    padding: Shape = (),
+    dilation: Shape = (),
+) -> Array:
+    """The elements of h that stand where each window of x has its largest one: max_pool_put's transpose."""
+    from autograd_core.kernels import pool as kernels
 
-    return kernels.gather(x, index)
-
-
-@operation(lambda g, index: gather(g, index), None)
-def scatter_add(g: Array, index: Array, size: int = 0) -> Array:
-    """Rows of zeros with g[r, m] added at index[r, m]: g (R, M), index (R, M) → (R, size)."""
-    from autograd_core.kernels import gather as kernels
-
-    return kernels.scatter_add(g, index, size)
+    return kernels.max_pool_take(
+        h, x, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
+    )
 
 
 def max_pool(
@@ -58,20 +92,13 @@ def max_pool(
     """
     n = _spatial_ndim("max_pool", x)
     kernel = tuple_of("kernel_size", kernel_size, n)
-    index = _max_pool_index(
+    return _max_pool(
         x,
         kernel_size=kernel,
         stride=kernel if stride is None else tuple_of("stride", stride, n),
         padding=tuple_of("padding", padding, n),
         dilation=tuple_of("dilation", dilation, n),
     )
-    out_shape = index.shape
-    planes = x.shape[0] * x.shape[1]
-    values = gather(
-        reshape(x, (planes, math.prod(x.shape[2:]))),
-        reshape(array_of(index), (planes, math.prod(out_shape[2:]))),
-    )
-    return reshape(values, out_shape)
 
 
 def _spatial_ndim(name: str, x: Any) -> int:

@@ -77,6 +77,27 @@ def max_pool_index(x, *, kernel_size, stride, padding, dilation):
     return index
 
 
+def _flat(a):
+    """(N·C, positions)."""
+    return a.reshape(a.shape[0] * a.shape[1], math.prod(a.shape[2:]))
+
+
+def max_pool(x, **how):
+    return max_pool_take(x, x, **how)
+
+
+def max_pool_take(h, x, **how):
+    index = max_pool_index(x, **how)
+    return np.take_along_axis(_flat(h), _flat(index), axis=1).reshape(index.shape)
+
+
+def max_pool_put(g, x, **how):
+    out, index = np.zeros_like(_flat(x)), _flat(max_pool_index(x, **how))
+    for (r, m), place in np.ndenumerate(index):
+        out[r, place] += _flat(g)[r, m]
+    return out.reshape(x.shape)
+
+
 def avg_pool(x, *, kernel_size, stride, padding):
     out, windows = _windows(x.shape[2:], kernel_size, stride, padding, (1,) * len(kernel_size))
     y = np.zeros((*x.shape[:2], *out), x.dtype)
@@ -95,32 +116,47 @@ def avg_pool_grad(g, *, spatial, kernel_size, stride, padding):
     return dx
 
 
-def gather(x2d, index2d):
-    out = np.zeros(index2d.shape, x2d.dtype)
-    for r, m in np.ndindex(index2d.shape):
-        out[r, m] = x2d[r, index2d[r, m]]
+def _channels(x):
+    """(channels, elements) in float64."""
+    return np.moveaxis(x, 1, 0).reshape(x.shape[1], math.prod(x.shape[2:]) * x.shape[0]).astype(np.float64)
+
+
+def _each(value, x):
+    """One number for each channel, or one for all, along x's channels."""
+    return np.reshape(value, (-1,) + (1,) * (x.ndim - 2)) if np.ndim(value) else value
+
+
+def sums(x):
+    return np.array([sum(row) for row in _channels(x)], x.dtype)
+
+
+def moments(x):
+    out = np.full((2, x.shape[1]), np.nan, x.dtype)
+    for c, row in enumerate(_channels(x) if x.size else []):
+        out[0, c] = row.sum() / row.size
+        out[1, c] = ((row - row.sum() / row.size) ** 2).sum() / row.size
     return out
 
 
-def scatter_add(g2d, index2d, size):
-    out = np.zeros((g2d.shape[0], size), g2d.dtype)
-    for r, m in np.ndindex(index2d.shape):
-        out[r, index2d[r, m]] += g2d[r, m]
-    return out
+def channel_sums(g, x, centre):
+    away = x.astype(np.float64) - _each(centre, x)
+    return np.stack([sums(g.astype(np.float64)), sums(g * away)]).astype(x.dtype)
 
 
-def gather_rows(x2d, index1d):
-    out = np.zeros((len(index1d), x2d.shape[1]), x2d.dtype)
-    for m, row in enumerate(index1d):
-        out[m] = x2d[row]
-    return out
+def scale_shift(x, centre, scale, shift):
+    return (x - _each(centre, x)) * _each(scale, x) + _each(shift, x)
 
 
-def scatter_add_rows(g, index, rows):
-    out = np.zeros((rows, g.shape[1]), g.dtype)
-    for m, row in enumerate(index):
-        out[row] += g[m]
-    return out
+def channel_blend(g, x, centre, a, b, shift):
+    return g * _each(a, x) + scale_shift(x, centre, b, shift)
+
+
+def normalise(x, scale, shift, epsilon=1e-5):
+    mean, var = moments(x.astype(np.float64))
+    y = scale_shift(
+        scale_shift(x.astype(np.float64), mean, 1 / np.sqrt(var + epsilon), 0.0), 0.0, scale, shift
+    )
+    return y.astype(x.dtype)
 
 
 def random_bits(key, counter, size):

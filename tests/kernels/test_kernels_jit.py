@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(code, **env):
-    """Run `code` in a fresh interpreter; its standard output and error."""
+    """Run `code` in a fresh interpreter; its standard output, and its error without the line that says "compiling"."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     done = subprocess.run(
         [sys.executable, "-W", "always", "-c", textwrap.dedent(code)],
@@ -23,7 +23,8 @@ def run(code, **env):
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, done.stderr
+    lines = done.stderr.splitlines(keepends=True)
+    return done.stdout, "".join(line for line in lines if not line.startswith("autograd-core: compiling"))
 
 
 DRAW = """

