@@ -1,0 +1,92 @@
+"""What the three methods of convolution promise beyond agreeing with the slow twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernels import naive
+
+from autograd_core.kernels import conv, conv_methods
+from autograd_core.kernels.conv_geometry import geometry
+
+PLAIN = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+
+
+def family(x, w, g):
+    """Forward, input-gradient and weight-gradient."""
+    return (
+        conv.conv_forward(x, w, **PLAIN),
+        conv.conv_input_grad(g, w, spatial=x.shape[2:], **PLAIN),
+        conv.conv_weight_grad(g, x, kernel=w.shape[2:], **PLAIN),
+    )
+
+
+@pytest.mark.parametrize("channels", [16, 64, 128])
+def test_winograds_error_stays_within_ten_times_that_of_the_direct_sum(channels, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.standard_normal((2, channels, 16, 16)), 0)
+    w = rng.standard_normal((channels, channels, 3, 3)) * np.sqrt(2 / (9 * channels))
+    g = rng.standard_normal((2, channels, 16, 16))
+    x, w, g = (a.astype(np.float32) for a in (x, w, g))
+    exact = family(*(a.astype(np.float64) for a in (x, w, g)))
+    fast = family(x, w, g)
+    monkeypatch.setattr(conv_methods, "fits", lambda geo, dtype: False)
+    direct = family(x, w, g)
+    for true, one, two in zip(exact, fast, direct, strict=True):
+        assert not np.array_equal(one, two)  # Winograd's method was taken
+        assert np.abs(one - true).max() <= 10 * np.abs(two - true).max()
+        assert np.square(one - true).mean() <= 25 * np.square(two - true).mean()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_reaches_its_nine_outputs_and_no_others(bad):
+    x, w = np.ones((1, 8, 12, 12), np.float32), np.ones((8, 8, 3, 3), np.float32)
+    x[0, 3, 5, 6] = bad
+    y = conv.conv_forward(x, w, **PLAIN)
+    np.testing.assert_array_equal(y, naive.conv_forward(x, w, **PLAIN))
+    assert np.count_nonzero(~np.isfinite(y)) == 8 * 9
+
+
+def test_numbers_too_large_for_the_transform_alone_are_summed_directly():
+    x, w = np.zeros((1, 8, 8, 8), np.float32), np.zeros((8, 8, 3, 3), np.float32)
+    x[:, 0] = 2e38
+    w[:, 0, 1, 1] = 1
+    np.testing.assert_array_equal(conv.conv_forward(x, w, **PLAIN), np.broadcast_to(x[:, :1], x.shape))
+
+
+@pytest.mark.parametrize("of_input", [False, True])
+@pytest.mark.parametrize(
+    ("x", "w", "stride", "padding", "groups"),
+    [
+        ((2, 8, 9, 7), (8, 8, 3, 3), 1, 1, 1), ((3, 8, 13, 18), (20, 8, 3, 3), 1, 2, 1),
+        ((2, 6, 9, 7), (9, 6, 3, 3), 2, 1, 1),
+        ((2, 6, 30, 41), (6, 1, 3, 3), 1, 1, 6), ((2, 6, 9, 23), (6, 1, 3, 3), 2, 1, 6),
+        ((2, 2, 5, 9), (3, 2, 2, 3), 1, 0, 1),
+        ((1, 4, 1, 37), (4, 1, 1, 5), 1, 2, 4),
+    ],
+)  # fmt: skip
+def test_nothing_is_written_outside_the_result_nor_read_into_it_from_outside(
+    x, w, stride, padding, groups, of_input
+):
+    """Vector stores are not checked, so the result stands between marks, and the source between NaNs."""
+    geo = geometry(x, w, (stride, stride), (padding, padding), (1, 1), groups)
+    rng = np.random.default_rng(0)
+
+    def between(shape, around):
+        size = int(np.prod(shape))
+        whole = np.full(size + 512, around, np.float32)
+        return whole, whole[256 : 256 + size]
+
+    _, source = between(geo.y_shape if of_input else geo.x_shape, np.nan)
+    source[:] = rng.standard_normal(source.size)
+    weights = rng.standard_normal(int(np.prod(w))).astype(np.float32)
+    whole, out = between(geo.x_shape if of_input else geo.y_shape, 7)
+    conv_methods.convolve(source, weights, out, geo, of_input)
+    np.testing.assert_array_equal(whole[:256], 7)
+    np.testing.assert_array_equal(whole[-256:], 7)
+    how = {"stride": (stride,) * 2, "padding": (padding,) * 2, "dilation": (1, 1), "groups": groups}
+    if of_input:
+        wanted = naive.conv_input_grad(source.reshape(geo.y_shape), weights.reshape(w), spatial=x[2:], **how)
+    else:
+        wanted = naive.conv_forward(source.reshape(x), weights.reshape(w), **how)
+    np.testing.assert_allclose(out, wanted.ravel(), rtol=0, atol=2e-5 * max(1, np.abs(wanted).max()))
