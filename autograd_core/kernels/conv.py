@@ -93,7 +93,7 @@ def _products(
     source: npt.NDArray, w: npt.NDArray, shape: tuple[int, ...], geo: Geometry, of_input: bool
 ) -> npt.NDArray:
     """Forward (x, w → y) or input-gradient (g, w → dx)."""
-    if not geo.multiply_adds:
+    if not geo.multiply_adds or 0 in shape:
         return _zeros(shape, w)
     out = np.empty(checks.allocation(shape, w.dtype), w.dtype.newbyteorder("="))
     conv_methods.convolve(_flat(source), _flat(w), _flat(out), geo, of_input)
