@@ -8,11 +8,14 @@ for each cut, is kept at one thread, and large products are given to it block by
 import itertools
 import os
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _chosen: int | None = None
 
@@ -36,7 +39,6 @@ def set_num_threads(n: int) -> None:
     1
     >>> ag.set_num_threads(before)
     """
-    import numba
     from numba.core import config
 
     most: int = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
@@ -44,7 +46,9 @@ def set_num_threads(n: int) -> None:
         raise ValueError(
             f"set_num_threads: {n} is not between 1 and {most}, the number of cores (NUMBA_NUM_THREADS)"
         )
-    numba.set_num_threads(n)
+    from autograd_core.kernels import threads as kernel_threads
+
+    kernel_threads.set_number(n)
     one_blas_thread()
     global _chosen
     _chosen = n
@@ -67,6 +71,17 @@ def one_blas_thread() -> None:
     ThreadpoolController().limit(limits=1, user_api="blas")
 
 
+def on_one_blas_thread(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, computed as `one_blas_thread` says: for what NumPy hands to BLAS and LAPACK in one piece."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        one_blas_thread()
+        return function(*args, **kwargs)
+
+    return run
+
+
 def run_blocks(block: Callable[[int], None], count: int) -> None:
     """block(0) … block(count − 1), each on whichever thread is free; NumPy lets the others run while it computes."""
     threads = min(count, get_num_threads())
@@ -78,7 +93,10 @@ def run_blocks(block: Callable[[int], None], count: int) -> None:
 
     from concurrent.futures import wait
 
-    others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    try:
+        others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    except RuntimeError:  # Python is ending, and starts no more threads
+        others = []
     try:
         work()
     finally:

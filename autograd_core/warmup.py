@@ -35,14 +35,14 @@ def _compile(job: tuple[str, str]) -> str:
     return name
 
 
-def _rest() -> None:
+def _rest(dtypes: Sequence[str]) -> None:
     """What compiles for the types of its arguments when it is called: the loops over tasks, random numbers."""
     import numpy as np
 
     import autograd_core as ag
     from autograd_core.kernels.conv_tile_weight import add_chunks
 
-    for dtype in DTYPES:
+    for dtype in dtypes:
         x = ag.ones((1, 4, 2, 2), dtype=dtype)
         ag.conv(x, ag.ones((16, 4, 1, 1), dtype=dtype))
         ag.random.normal((2, 3), dtype=dtype)
@@ -61,7 +61,7 @@ def warmup(dtypes: Sequence[str] = DTYPES, processes: int = 2) -> Iterator[tuple
     with get_context("spawn").Pool(processes) as pool:
         for done, name in enumerate(pool.imap_unordered(_compile, jobs), 1):
             yield done, len(jobs), name
-    _rest()
+    _rest(dtypes)
 
 
 def folder() -> Path | None:

@@ -60,4 +60,5 @@ def test_the_first_convolution_keeps_blas_at_one_thread(chosen):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment
     )
-    assert (done.stdout, done.stderr) == ("1\n", "")
+    # On stderr it may say that kernels are being compiled.
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -35,7 +35,7 @@ def numbers(*shape, key=0, dtype=np.float32):
     [
         ((8, 16, 24, 24), (16, 16, 3, 3), 1, 1),  # Winograd's
         ((8, 16, 24, 24), (16, 16, 3, 3), 2, 1),  # register tiles
-        ((8, 16, 24, 24), (16, 1, 3, 3), 1, 16),  # lines
+        ((8, 16, 24, 24), (16, 1, 3, 3), 1, 16),  # stencils
     ],
 )
 def test_convolutions(x, w, stride, groups):

@@ -1,4 +1,4 @@
-"""Which of the three methods computes a convolution, and its call: lines, Winograd's, or the direct register tile.
+"""Which of the three methods computes a convolution, and its call: stencils, Winograd's, or the direct register tile.
 
 Arrays come flat. What depends on the shapes alone, tables, sizes, number of tasks, is made once for each geometry.
 """
@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from autograd_core.kernels import conv_lines, conv_tile, conv_tile_weight, winograd
+from autograd_core.kernels import conv_stencil, conv_tile, conv_tile_weight, winograd
 from autograd_core.kernels.conv_geometry import Geometry
-from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Plan, Table, plan, strides
+from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Plan, Table, plan
 from autograd_core.kernels.launch import Constants
+from autograd_core.kernels.stencil_plan import SEGMENT, StencilPlan, stencil_plan
 from autograd_core.kernels.vector import ROWS, VECTORS, width_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
 
@@ -40,18 +41,22 @@ class Call(NamedTuple):
 
 def convolve(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
-    if _suits_lines(geo, of_input):
-        _lines(source, w, out, geo, of_input)
+    if _suits_stencil(geo, of_input):
+        _stencil(source, w, out, geo, of_input)
     elif not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input)):
         _direct(source, w, out, geo, of_input)
 
 
 def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     """dw from g and x."""
-    if _suits_lines(geo, of_input=False) and geo.inputs <= conv_lines.ROWS:
-        _weight_lines(g, x, dw, geo)
+    if _suits_stencil(geo, of_input=False) and geo.inputs <= conv_stencil.OUTER:
+        _weight_stencil(g, x, dw, geo)
     elif not (fits(geo, g.dtype) and _weight_winograd(g, x, dw, geo)):
         _weight_direct(g, x, dw, geo)
+    else:
+        return
+    if not np.isfinite(dw).all():
+        _weight_by_tap(g, x, dw, geo)
 
 
 def _ends(geo: Geometry, of_input: bool) -> tuple[int, int, int, int]:
@@ -81,62 +86,67 @@ def _packed(w: Array, geo: Geometry, of_input: bool, taps: Sequence[Table], widt
     return packed.reshape(-1)
 
 
-# Lines ----------------------------------------------------------------------------------------------------------
+# Stencils -------------------------------------------------------------------------------------------------------
 
 
-def _suits_lines(geo: Geometry, of_input: bool) -> bool:
-    """Few output channels in a group. A line's tile takes each source element or every second one."""
-    return (geo.inputs if of_input else geo.outputs) <= conv_lines.ROWS and (of_input or geo.stride[2] <= 2)
+def _suits_stencil(geo: Geometry, of_input: bool) -> bool:
+    """Few output channels in a group. A stencil takes each source element of a line or every second one."""
+    return (geo.inputs if of_input else geo.outputs) <= conv_stencil.OUTER and (
+        of_input or geo.stride[2] <= 2
+    )
 
 
-def _line_steps(how: Plan) -> tuple[int, ...]:
-    """How far in the window the source of the next output lies: by depth, by height, along the line."""
-    depth, height, column = (axis.rate * u for axis, u in zip(how.axes, strides(how.window)))
-    return depth, height, column
+def _stencil_constants(how: StencilPlan, geo: Geometry, of_input: bool, dtype: np.dtype) -> tuple[Any, ...]:
+    """What both kernels need to know; the masks as their floats see them."""
+    inner, outer, _, _ = _ends(geo, of_input)
+    masks = how.masks.astype(f"i{dtype.itemsize}").view(dtype).reshape(-1)
+    return (
+        masks, how.segments, how.passes, how.stencils, how.steps, geo.batch * geo.groups, geo.groups, inner, outer,
+        how.wrap, how.span, how.sums, int(how.flat), how.across, how.every, how.pitch,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=256)
-def _lines_call(geo: Geometry, of_input: bool, itemsize: int) -> tuple[Plan, Call]:
-    how = plan(geo, of_input, itemsize)
-    inner, outer, source_plane, out_plane = _ends(geo, of_input)
-    tasks = min(how.blocks.count * geo.groups, MOST_TASKS)
+def _stencil_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> tuple[StencilPlan, Call]:
+    how = stencil_plan(geo, of_input)
+    _, _, source_plane, out_plane = _ends(geo, of_input)
+    tasks = min(geo.batch * geo.groups * (how.segments.size // SEGMENT), MOST_TASKS)
     constants = Constants(
-        conv_lines.convolve, how.passes, how.steps, *how.blocks.reads, *how.blocks.writes, geo.batch, geo.groups, inner,
-        outer, *how.box, *(axis.step for axis in how.axes), *_line_steps(how), how.blocks.window, source_plane,
-        out_plane, tasks,
+        conv_stencil.convolve, *_stencil_constants(how, geo, of_input, dtype), how.width, how.step_h, how.step_w,
+        how.masks.shape[1], source_plane, out_plane, tasks,
     )  # fmt: skip
-    return how, Call(constants, tasks, 0, (1 if outer == 1 else conv_lines.ROWS,))
+    return how, Call(constants, tasks, 0, ())
 
 
-def _lines(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
-    how, call = _lines_call(geo, of_input, w.itemsize)
-    weights = _packed(w, geo, of_input, how.taps, *call.rest)
-    conv_lines.convolve(
+def _stencil(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
+    how, call = _stencil_call(geo, of_input, w.dtype)
+    w = w.reshape(geo.groups, geo.outputs, geo.inputs, geo.taps)
+    weights = (w.swapaxes(1, 2) if of_input else w)[..., how.order].reshape(-1)
+    conv_stencil.convolve(
         source, weights, out, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
     )
 
 
 @lru_cache(maxsize=256)
-def _weight_lines_call(geo: Geometry, itemsize: int) -> Call:
-    how = plan(geo, False, itemsize)
+def _weight_stencil_call(geo: Geometry, dtype: np.dtype) -> tuple[StencilPlan, Call]:
+    how = stencil_plan(geo, False)
     inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
-    chunks = min(how.blocks.count, -(-LEAST_BLOCKS // geo.groups))
-    steps = np.append(how.steps, how.steps[-1:].repeat(-how.steps.size % conv_lines.TAPS))
+    chunks = min(geo.batch * (how.segments.size // SEGMENT), -(-LEAST_BLOCKS // geo.groups))
     constants = Constants(
-        conv_lines.weight_grad, steps, *how.blocks.reads, *how.blocks.writes, geo.batch, geo.groups, inner, outer,
-        *how.box, *_line_steps(how), how.blocks.window, x_plane, g_plane, chunks,
+        conv_stencil.weight_grad, *_stencil_constants(how, geo, False, dtype), how.masks.shape[1], x_plane, g_plane,
+        chunks,
     )  # fmt: skip
-    return Call(constants, geo.groups * chunks, 0, (chunks, geo.groups * outer, steps.size, how.steps.size))
+    shape = (chunks, geo.groups * outer, inner, how.order.size, width_of(dtype) // VECTORS)
+    return how, Call(constants, geo.groups * chunks, 0, shape)
 
 
-def _weight_lines(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
-    call = _weight_lines_call(geo, g.itemsize)
-    *shape, terms = call.rest
-    sums = np.zeros(shape, g.dtype)
-    conv_lines.weight_grad(
+def _weight_stencil(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
+    how, call = _weight_stencil_call(geo, g.dtype)
+    sums = np.zeros(call.rest, g.dtype)
+    conv_stencil.weight_grad(
         g, x, sums.reshape(-1), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
     )
-    sums[..., :terms].sum(axis=0, out=dw.reshape(shape[1], terms))
+    dw.reshape(*call.rest[1:4])[..., how.order] = sums.sum(axis=(0, -1))
 
 
 # The direct sum -------------------------------------------------------------------------------------------------
@@ -193,6 +203,25 @@ def _add_chunks(sums: Array, dw: Array, geo: Geometry, call: Call, serial: bool)
     conv_tile_weight.add_chunks(
         sums, dw, geo.outputs, geo.inputs * geo.taps, filled, chunks, tasks=tasks, serial=serial
     )
+
+
+def _weight_by_tap(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
+    """The same, of numbers that are not all finite: each tap's sum over the pairs of g and x that it multiplies.
+
+    The fast kernels run over whole blocks, and multiply what lies outside by 0; ∞ and NaN would show in taps that never
+    touch them.
+    """
+    around = [(p, p) for p in geo.padding]
+    x = np.pad(x.reshape(geo.batch, geo.groups, geo.inputs, *geo.size), [(0, 0)] * 3 + around)
+    slopes = np.moveaxis(g.reshape(geo.batch, geo.groups, geo.outputs, -1), 0, 2)
+    slopes = slopes.reshape(geo.groups, geo.outputs, -1)
+    by_tap = dw.reshape(geo.groups, geo.outputs, geo.inputs, *geo.kernel)
+    for tap in np.ndindex(*geo.kernel):
+        starts = [k * d for k, d in zip(tap, geo.dilation)]
+        ends = [at + (out - 1) * s + 1 for at, out, s in zip(starts, geo.out, geo.stride)]
+        met = x[:, :, :, *map(slice, starts, ends, geo.stride)]
+        values = np.moveaxis(met, 0, 2).reshape(geo.groups, geo.inputs, -1)
+        by_tap[:, :, :, *tap] = slopes @ values.swapaxes(1, 2)
 
 
 # Winograd's -----------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ Table = npt.NDArray[np.int64]
 POSITIONS = (1024, 512, 256, 128, 64)
 WINDOW_BYTES = 192 << 10
 LEAST_BLOCKS = 16
+MOST_WINDOW_BYTES = 4 << 30  # of a window that dilation or padding make so large
 
 
 class Axis(NamedTuple):
@@ -98,14 +99,16 @@ def input_axis(size: int, kernel: int, stride: int, padding: int, dilation: int)
     """dx[i] = Σ_k w[k] · g[(i + padding − k·dilation) / stride], over those k that divide evenly.
 
     For i = stride·a + r the source position is a + e, with e = (r + padding − k·dilation) / stride.
+
+    A stride past the image leaves one position for each residue, and no more residues than positions.
     """
     meets = []
-    for r in range(stride):
+    for r in range(min(stride, size)):
         offsets = [(r + padding - k * dilation, k) for k in range(kernel)]
         meets.append([(e // stride, k) for e, k in offsets if e % stride == 0])
     low = max([0] + [-e for taps in meets for e, _ in taps])
     reach = max([0] + [e for taps in meets for e, _ in taps])
-    return Axis(size, stride, 1, low, reach, [[(e + low, k) for e, k in taps] for taps in meets])
+    return Axis(size, len(meets), 1, low, reach, [[(e + low, k) for e, k in taps] for taps in meets])
 
 
 def axes_of(geo: Geometry, of_input: bool) -> Axes:
@@ -176,6 +179,11 @@ def plan(geo: Geometry, of_input: bool, itemsize: int, most: int = POSITIONS[0])
     box = _fitting_box(axes, geo, inner * itemsize, most)
     blocks = cut(axes, geo.batch, geo.out if of_input else geo.size, box)
     window: Three = tuple(axis.window(b) for axis, b in zip(axes, box[1:]))  # type: ignore[assignment]
+    if (size := inner * box[0] * math.prod(window) * itemsize) > MOST_WINDOW_BYTES:
+        raise MemoryError(
+            f"conv: {math.prod(box[1:])} outputs read a window of {inner} × {' × '.join(map(str, window))} numbers, "
+            f"{size / 2**30:,.1f} GB: give it less dilation, less padding or fewer channels"
+        )
     passes, rows, targets, steps, taps_of = [], [], [], [], []
     for residues in itertools.product(*(range(axis.step) for axis in axes)):
         grid, places = _positions(axes, residues, box, window)

@@ -83,7 +83,7 @@ class Kernel:
             words = _words(self.kinds, arguments[:-1]) + last.words
         else:
             words = _words(self.kinds, arguments)
-        if serial or tasks == 1 or (count := min(tasks, numba.get_num_threads())) == 1:
+        if serial or tasks == 1 or (count := min(tasks, threads.number())) == 1:
             _one_thread(entry.address, np.array(words, np.int64), tasks)
         else:
             with threads.region():

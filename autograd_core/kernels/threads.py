@@ -33,6 +33,20 @@ if config.THREADING_LAYER == "default":
     config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 
+_number: list[int] = []  # what set_number was given last
+
+
+def set_number(n: int) -> None:
+    """Run kernels on n threads, whichever Python thread calls them: numba's own number is each Python thread's."""
+    numba.set_num_threads(n)
+    _number[:] = [n]
+
+
+def number() -> int:
+    """The threads that a kernel is run on at most."""
+    return _number[0] if _number else numba.get_num_threads()
+
+
 def region() -> AbstractContextManager:
     """The context in which to call a parallel kernel: a lock on workqueue, nothing elsewhere."""
     if not _region:

@@ -1,4 +1,4 @@
-"""The two pieces of machine code that the fast kernels are made of, written as LLVM vector instructions.
+"""The pieces of machine code that the fast kernels are made of, written as LLVM vector instructions.
 
 `tile` is a register tile of a matrix product, `transpose` turns a square of numbers. Both are numba intrinsics
 that emit whole blocks of vector instructions: no vector type needs to pass through numba's type inference (which
@@ -94,7 +94,7 @@ def grid(context, builder, array_type, array, at, rows, columns):
     return lines
 
 
-def _splat(builder, scalar, vector_type):
+def splat(builder, scalar, vector_type):
     one = builder.insert_element(
         ir.Constant(vector_type, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
     )
@@ -186,7 +186,7 @@ def _sum_products(builder, cells, start, operands, begin, end):
     scalars, wide = operands(k)
     after = []
     for r, scalar in enumerate(scalars):
-        value = _splat(builder, builder.load(scalar), vector)
+        value = splat(builder, builder.load(scalar), vector)
         after += [builder.call(fma, [value, one, sums[r * len(wide) + v]]) for v, one in enumerate(wide)]
     following = builder.add(k, ir.Constant(begin.type, 1))
     k.add_incoming(following, body)
@@ -201,129 +201,6 @@ def _sum_products(builder, cells, start, operands, begin, end):
         result.add_incoming(first, entry)
         result.add_incoming(later, body)
         store_vector(builder, result, cell)
-
-
-def _load_every(builder, pointer, vector, every):
-    """A vector of each element from `pointer` on, or of every second one."""
-    if every == 1:
-        return load_vector(builder, pointer, vector)
-    lanes = vector.count
-    low = load_vector(builder, pointer, vector)
-    high = load_vector(builder, offset(builder, pointer, ir.Constant(ir.IntType(64), lanes)), vector)
-    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(0, 2 * lanes, 2)))
-    return builder.shuffle_vector(low, high, order)
-
-
-def line_tile(rows, lines, vectors, every):
-    """An intrinsic for a tile with its lanes along the image's lines: `rows` channels × `lines` × `vectors`.
-
-    out[to + r·out_step + l·out_pitch + i] = Σ_k weights[weight_at + k·rows + r] · source[at + steps[k] + l·pitch + i·every]
-    over begin ≤ k < end, for i under vectors · lanes of a vector. Nothing is checked.
-    """  # noqa: E501
-
-    @intrinsic
-    def sum_lines(
-        typing, out, to, out_step, out_pitch, weights, weight_at, source, at, pitch, steps, begin, end
-    ):
-        def emit(context, builder, sig, args):
-            out_v, to, out_step, out_pitch, weights_v, weight_at, source_v, at, pitch, steps_v, begin, end = (
-                args
-            )
-            vector, i64 = vector_type(context, out), begin.type
-            lanes = ir.Constant(i64, vector.count)
-            cells = []
-            for r in range(rows):
-                first = builder.add(to, builder.mul(out_step, ir.Constant(i64, r)))
-                cells += grid(context, builder, out, out_v, first, (lines, out_pitch), (vectors, lanes))
-            step_wide = ir.Constant(i64, vector.count * every)
-            sources = grid(context, builder, source, source_v, at, (lines, pitch), (vectors, step_wide))
-            steps_data = data_of(context, builder, steps, steps_v)
-            scalars = offset(builder, data_of(context, builder, weights, weights_v), weight_at)
-
-            def operands(k):
-                step = builder.load(offset(builder, steps_data, k))
-                at_k = offset(builder, scalars, builder.mul(k, ir.Constant(i64, rows)))
-                wide = [
-                    _load_every(builder, offset(builder, pointer, step), vector, every)
-                    for line in sources for pointer in line
-                ]  # fmt: skip
-                return [offset(builder, at_k, ir.Constant(i64, r)) for r in range(rows)], wide
-
-            flat = [cell for line in cells for cell in line]
-            _sum_products(builder, flat, [ir.Constant(vector, None)] * len(flat), operands, begin, end)
-            return context.get_dummy_value()
-
-        i = types.int64
-        return types.void(out, i, i, i, weights, i, source, i, i, steps, i, i), emit
-
-    return sum_lines
-
-
-def line_dots(rows, vectors, every):
-    """An intrinsic for out[to + r] += Σ_l Σ_i g[l·g_pitch + i] · x[steps[at + r] + l·x_pitch + i·every].
-
-    r under `rows`, l under `lines` and i under `count`, which is rounded up to whole steps of vectors · lanes. Nothing
-    is checked.
-    """
-
-    @intrinsic
-    def dots(typing, out, to, g, g_pitch, x, x_at, x_pitch, steps, at, lines, count):
-        def emit(context, builder, sig, args):
-            out_v, to, g_v, g_pitch, x_v, x_at, x_pitch, steps_v, at, lines, count = args
-            vector, i64 = vector_type(context, g), count.type
-            fma, lanes = fused(builder, vector), vector.count
-            slopes = data_of(context, builder, g, g_v)
-            data = offset(builder, data_of(context, builder, x, x_v), x_at)
-            table = offset(builder, data_of(context, builder, steps, steps_v), at)
-            starts = [
-                offset(builder, data, builder.load(offset(builder, table, ir.Constant(i64, r))))
-                for r in range(rows)
-            ]
-            sums = [
-                cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(rows * vectors)
-            ]
-            step = ir.Constant(i64, vectors * lanes)
-            with (
-                cgutils.for_range(builder, lines, intp=i64) as line,
-                cgutils.for_range_slice(builder, ir.Constant(i64, 0), count, step, i64) as (i, _),
-            ):
-                g_at = builder.add(builder.mul(line.index, g_pitch), i)
-                here = builder.add(builder.mul(line.index, x_pitch), builder.mul(i, ir.Constant(i64, every)))
-                for v in range(vectors):
-                    g_here = builder.add(g_at, ir.Constant(i64, v * lanes))
-                    slope = load_vector(builder, offset(builder, slopes, g_here), vector)
-                    x_here = builder.add(here, ir.Constant(i64, v * lanes * every))
-                    for r in range(rows):
-                        value = _load_every(builder, offset(builder, starts[r], x_here), vector, every)
-                        cell = sums[r * vectors + v]
-                        builder.store(builder.call(fma, [slope, value, builder.load(cell)]), cell)
-            for r in range(rows):
-                total = builder.load(sums[r * vectors])
-                for v in range(1, vectors):
-                    total = builder.fadd(total, builder.load(sums[r * vectors + v]))
-                cell = offset(
-                    builder, data_of(context, builder, out, out_v), builder.add(to, ir.Constant(i64, r))
-                )
-                builder.store(builder.fadd(builder.load(cell), _sum_of_lanes(builder, total)), cell)
-            return context.get_dummy_value()
-
-        i = types.int64
-        return types.void(out, i, g, i, x, i, i, steps, i, i, i), emit
-
-    return dots
-
-
-def _sum_of_lanes(builder, value):
-    """Halves added until one number is left."""
-    lanes = value.type.count
-    while lanes > 1:
-        lanes //= 2
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
-        rest = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes, 2 * lanes)))
-        value = builder.fadd(
-            builder.shuffle_vector(value, value, mask), builder.shuffle_vector(value, value, rest)
-        )
-    return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
 
 def _transposed(builder, lines):

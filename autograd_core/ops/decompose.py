@@ -15,6 +15,7 @@ from autograd_core.ops import elementwise as e
 from autograd_core.ops import reduce
 from autograd_core.ops.define import operation
 from autograd_core.ops.shape import concat, reshape
+from autograd_core.threads import on_one_blas_thread
 
 
 class QR(NamedTuple):
@@ -88,6 +89,7 @@ def _solve_rule_b(g: Any, a: Any) -> Any:
 
 
 @operation(_solve_rule_a, _solve_rule_b)
+@on_one_blas_thread
 def _solve(a: Array, b: Array) -> Array:
     return np.linalg.solve(a, b)
 
@@ -111,6 +113,7 @@ def solve(a: Array, b: Array) -> Array:
 
 
 @operation(lambda g, out: -(out.mT @ g @ out.mT))
+@on_one_blas_thread
 def inv(a: Array) -> Array:
     """The inverse of a (…, n, n). Raises LinAlgError for a singular a. Giles 2008, 2.2.3: ā = -a⁻ᵀ ḡ a⁻ᵀ.
 
@@ -131,6 +134,7 @@ def _cholesky_rule(g: Any, out: Any) -> Any:
 
 
 @operation(_cholesky_rule)
+@on_one_blas_thread
 def cholesky(a: Array) -> Array:
     """The lower triangular l with l @ l.mT = a, for a symmetric positive definite a (…, n, n).
 
@@ -154,6 +158,7 @@ def _qr_rule(g: Any, out: Any, shapes: tuple[Shape]) -> Any:
 
 
 @operation(_qr_rule)
+@on_one_blas_thread
 def _qr(a: Array) -> Array:
     q, r = np.linalg.qr(a)
     return np.concatenate([q.mT, r], axis=-1)
@@ -203,6 +208,7 @@ def _svd_rule(g: Any, out: Any, shapes: tuple[Shape]) -> Any:
 
 
 @operation(_svd_rule)
+@on_one_blas_thread
 def _svd(x: Array) -> Array:
     u, s, vh = np.linalg.svd(x, full_matrices=False)
     return np.concatenate([u.mT, s[..., None], vh], axis=-1)
@@ -220,6 +226,7 @@ def _no_full_rule(g: Any) -> Any:
 
 
 @operation(_no_full_rule)
+@on_one_blas_thread
 def _svd_full(x: Array) -> Array:
     """Everything in one row, as the three differ in shape."""
     batch, m, n = x.shape[:-2], *x.shape[-2:]
@@ -256,6 +263,7 @@ def _eigh_rule(g: Any, out: Any) -> Any:
 
 
 @operation(_eigh_rule)
+@on_one_blas_thread
 def _eigh(a: Array) -> Array:
     w, v = np.linalg.eigh(_symmetrized(a))
     return np.concatenate([w[..., None, :], v], axis=-2)

@@ -28,6 +28,7 @@ from autograd_core.ops.matmul import tensordot as tensordot
 from autograd_core.ops.matmul import vecdot as vecdot
 from autograd_core.ops.reduce import axes_of
 from autograd_core.ops.shape import expand_dims, moveaxis
+from autograd_core.threads import on_one_blas_thread
 
 
 class Slogdet(NamedTuple):
@@ -48,6 +49,7 @@ def _as_matrix(values: Any) -> Any:
 
 
 @operation(lambda g, a: _as_matrix(g) * _cofactors(a))
+@on_one_blas_thread
 def det(a: Array) -> Array:
     """The determinant of a (…, n, n).
 
@@ -84,6 +86,7 @@ def _cofactors_rule(g: Any, a: Any) -> Any:
 
 
 @operation(_cofactors_rule)
+@on_one_blas_thread
 def _cofactors(a: Array) -> Array:
     bad = ~np.isfinite(a).all(axis=(-2, -1), keepdims=True)
     u, s, vh = np.linalg.svd(np.where(bad, 0, a))  # of what is not finite it would raise an error
@@ -109,6 +112,7 @@ def _ratio(a: Array, g: Array) -> Array:
 
 
 @operation(lambda g, a: _as_matrix(g[..., 1]) * inv(a).mT)
+@on_one_blas_thread
 def _slogdet(a: Array) -> Array:
     return np.stack(np.linalg.slogdet(a), axis=-1)
 

@@ -54,18 +54,17 @@ def _in_blocks(x: Array, y: Array) -> Array:
     """The product in blocks that the shapes alone decide, each on one thread of BLAS: the bits depend on no number."""
     one_blas_thread()
     (m, k), n = x.shape[-2:], y.shape[-1]
-    lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2]) if x.ndim > 2 or y.ndim > 2 else (1,)
-    count = min(
-        _MOST_BLOCKS, lead[0] * m * k * n // _BLOCK, lead[0] if lead != (1,) else max(m, n) // _BLOCK_ROWS
-    )
+    lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2]) if x.ndim > 2 or y.ndim > 2 else ()
+    work = math.prod(lead) * m * k * n
+    count = min(_MOST_BLOCKS, work // _BLOCK, lead[0] if lead else max(m, n) // _BLOCK_ROWS)
     if count < 2 or x.shape[-1] != y.shape[-2]:
         return np.matmul(x, y)
-    out = np.empty((*(lead if lead != (1,) else ()), m, n), np.result_type(x, y))
-    if lead != (1,):
+    out = np.empty((*lead, m, n), np.result_type(x, y))
+    if lead:
         x, y = (np.broadcast_to(a, (*lead, *a.shape[-2:])) for a in (x, y))
 
     def block(i: int) -> None:
-        if lead != (1,):
+        if lead:
             part = slice(i * lead[0] // count, (i + 1) * lead[0] // count)
             np.matmul(x[part], y[part], out=out[part])
         elif m >= n:
@@ -253,6 +252,7 @@ def _einsum(*operands: Array, subscripts: str = "") -> Array:
                 raise ValueError(
                     f"letter {letter} of {subscripts!r} has size {known} but {size} in operand {i}: give it one size"
                 )
+    one_blas_thread()
     return np.einsum(subscripts, *operands, optimize=len(operands) > 2 or _suits_blas(subscripts, sizes))
 
 

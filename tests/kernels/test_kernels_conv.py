@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import naive
 
-from autograd_core.kernels import conv
+from autograd_core.kernels import conv, conv_methods
+from autograd_core.kernels.conv_geometry import geometry
+from autograd_core.kernels.conv_plan import plan
+from autograd_core.kernels.winograd_plan import fits
 
 TOLERANCE = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-12}
 PLAIN = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
@@ -44,6 +47,62 @@ def check_family(x_shape, w_shape, dtype, **how):
     )
 
 
+def guarded(array, around):
+    """A flat copy of an array in the middle of a larger one that is filled with `around`; the larger one."""
+    room = np.full(array.size + 333, around, array.dtype)
+    inside = room[111:-222]
+    inside[:] = array.reshape(-1)
+    return inside, room
+
+
+def check_guarded(method, first, second, wanted, geo, *of_input):
+    """A method's result; it does not read outside its inputs, where there is NaN, and writes nothing but the result."""
+    mark = 54321.5
+    (one, room_one), (two, room_two) = guarded(first, np.nan), guarded(second, np.nan)
+    inputs = room_one.tobytes() + room_two.tobytes()
+    out, room = guarded(np.full_like(wanted, np.nan), mark)
+    assert method(one, two, out, geo, *of_input) is not False
+    agree(out.reshape(wanted.shape), wanted)
+    assert (np.delete(room, slice(111, 111 + out.size)) == mark).all()
+    assert room_one.tobytes() + room_two.tobytes() == inputs
+
+
+def geometry_of(x_shape, w_shape, stride, padding, dilation, groups):
+    return geometry(x_shape, w_shape, stride, padding, dilation, groups)
+
+
+def methods(geo, dtype):
+    """What takes this convolution: (method, way, function), the way forward, input or weight."""
+    winograd = fits(geo, np.dtype(dtype))
+    for way, of_input in (("forward", False), ("input", True)):
+        yield "direct", way, conv_methods._direct
+        if conv_methods._suits_stencil(geo, of_input):
+            yield "stencils", way, conv_methods._stencil
+        if winograd:
+            yield "winograd", way, conv_methods._winograd
+    yield "direct", "weight", conv_methods._weight_direct
+    if conv_methods._suits_stencil(geo, False) and geo.inputs <= conv_methods.conv_stencil.OUTER:
+        yield "stencils", "weight", conv_methods._weight_stencil
+    if winograd:
+        yield "winograd", "weight", conv_methods._weight_winograd
+
+
+def check_methods(x_shape, w_shape, dtype, **how):
+    """Every method that takes a convolution, against the naive twin in guarded memory; which these were."""
+    geo = geometry_of(x_shape, w_shape, **how)
+    x, w, g = numbers(x_shape, dtype), numbers(w_shape, dtype, 1), numbers(geo.y_shape, dtype, 2)
+    cases = {
+        "forward": (x, w, naive.conv_forward(x, w, **how), geo, False),
+        "input": (g, w, naive.conv_input_grad(g, w, spatial=x_shape[2:], **how), geo, True),
+        "weight": (g, x, naive.conv_weight_grad(g, x, kernel=w_shape[2:], **how), geo),
+    }
+    used = set()
+    for name, way, method in methods(geo, dtype):
+        check_guarded(method, *cases[way])
+        used.add((name, way))
+    return used
+
+
 SHAPES = [  # x, w, stride, padding, dilation, groups
     ((2, 3, 8, 8), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((9, 5, 7, 6), (17, 5, 3, 3), (1, 1), (1, 1), (1, 1), 1),  # more than a tile's row of channels
@@ -62,6 +121,15 @@ SHAPES = [  # x, w, stride, padding, dilation, groups
     ((3, 1, 6, 7), (1, 1, 5, 5), (1, 2), (2, 2), (1, 1), 1),
     ((2, 3, 11), (5, 3, 4), (2,), (1,), (2,), 1),
     ((2, 4, 4, 5, 6), (6, 2, 2, 3, 3), (2, 1, 2), (1, 1, 0), (1, 2, 1), 2),
+    (
+        (2, 4, 6, 41),
+        (4, 1, 3, 3),
+        (2, 2),
+        (1, 1),
+        (1, 1),
+        4,
+    ),  # lines of more than a register, every second column
+    ((2, 8, 9, 14), (9, 8, 3, 3), (1, 1), (1, 1), (1, 1), 1),
 ]
 
 
@@ -205,6 +273,214 @@ def test_nan_and_infinity_pass(bad, outputs):
     for plane in y[0]:
         np.testing.assert_array_equal(plane[touched], np.full(9, bad, np.float32))
         np.testing.assert_array_equal(plane[~touched], np.full(7, 18, np.float32))
+
+
+# Each method --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 3), (2, 2)])
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lines_of_any_width(dtype, outputs, stride, dilation):
+    """Tiles reach beyond the end of a line, and beyond the last line, at every remainder."""
+    for width in [*range(1, 41), 63, 64, 65, 97, 130]:
+        how = {"stride": (1, stride), "padding": (1, dilation), "dilation": (1, dilation), "groups": 1}
+        used = check_methods((1, 2, 3, width), (outputs, 2, 2, 3), dtype, **how)
+        assert {("stencils", "forward"), ("stencils", "input"), ("stencils", "weight")} <= used
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_groups_of_few_channels(stride, dtype):
+    how = {"stride": (stride, stride), "padding": (1, 1), "dilation": (1, 1), "groups": 2}
+    for inputs, outputs in itertools.product(range(1, 6), repeat=2):
+        check_methods((3, 2 * inputs, 5, 19), (2 * outputs, inputs, 2, 3), dtype, **how)
+
+
+ODD = [  # x, w, stride, padding, dilation, groups
+    ((2, 3, 2, 3), (4, 3, 5, 4), (1, 1), (2, 3), (1, 1), 1),  # a kernel larger than the input
+    ((2, 9, 2, 3), (9, 9, 5, 4), (1, 1), (2, 3), (1, 1), 1),
+    ((2, 3, 4, 5), (6, 3, 2, 1), (1, 1), (5, 7), (1, 1), 1),  # outputs that see padding only
+    ((2, 3, 4, 5), (2, 3, 2, 1), (2, 1), (5, 7), (1, 1), 1),
+    ((2, 3, 17, 19), (7, 3, 2, 1), (5, 7), (0, 0), (1, 1), 1),  # a stride that steps over elements
+    ((2, 3, 17, 19), (2, 3, 2, 1), (5, 7), (1, 0), (1, 1), 1),
+    ((1, 4, 9, 40), (12, 2, 3, 3), (1, 1), (4, 4), (4, 4), 2),
+    ((1, 4, 9, 40), (4, 2, 3, 3), (1, 2), (4, 4), (4, 4), 2),
+    ((3, 17, 5, 6), (33, 17, 1, 1), (1, 1), (0, 0), (1, 1), 1),  # no multiples of a vector
+    ((70, 5, 3, 3), (6, 5, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((70, 3, 3, 3), (3, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (
+        (1, 3, 90, 31),
+        (6, 3, 3, 3),
+        (1, 1),
+        (1, 1),
+        (1, 1),
+        1,
+    ),  # several blocks of an image, the last one cut off
+    ((1, 3, 90, 31), (3, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((1, 3, 3, 1300), (2, 3, 1, 3), (1, 2), (0, 1), (1, 1), 1),  # lines of several blocks
+    ((1, 3, 3, 1300), (9, 3, 1, 3), (1, 2), (0, 1), (1, 1), 1),
+    ((3, 4, 50), (6, 4, 7), (1,), (3,), (1,), 1),
+    ((3, 4, 50), (4, 1, 7), (2,), (6,), (2,), 4),
+    ((2, 4, 5, 6, 7), (10, 2, 3, 2, 3), (1, 2, 3), (2, 1, 0), (1, 1, 2), 2),
+    ((2, 4, 5, 6, 21), (4, 1, 3, 2, 3), (2, 3, 2), (2, 1, 3), (2, 1, 1), 4),
+    ((2, 9, 1, 9, 10), (8, 9, 1, 3, 3), (1, 1, 1), (0, 1, 2), (1, 1, 1), 1),
+    ((5, 6, 7, 8), (8, 6, 3, 3), (2, 3), (1, 1), (1, 1), 1),  # sizes that the stride does not divide
+    ((5, 2, 7, 50), (8, 2, 3, 3), (3, 2), (1, 1), (1, 1), 1),
+    ((2, 2, 11, 50), (2, 2, 2, 2), (3, 3), (0, 1), (1, 2), 1),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("x", "w", "stride", "padding", "dilation", "groups"), ODD)
+def test_every_method_in_guarded_memory(x, w, stride, padding, dilation, groups, dtype):
+    check_methods(x, w, dtype, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+@settings(max_examples=60, deadline=None)
+@given(settings_drawn(), st.sampled_from([np.float32, np.float64]))
+def test_every_method_in_guarded_memory_drawn(drawn, dtype):
+    x, w, how = drawn
+    check_methods(x, w, dtype, **how)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "stride", "dtype", "forward", "back", "weight"),
+    [
+        (8, 4, 1, np.float32, "_stencil", "_direct", "_weight_direct"),
+        (8, 8, 1, np.float32, "_winograd", "_winograd", "_weight_winograd"),
+        (8, 8, 1, np.float64, "_direct", "_direct", "_weight_direct"),
+        (8, 5, 1, np.float32, "_direct", "_direct", "_weight_direct"),
+        (4, 8, 1, np.float32, "_direct", "_stencil", "_weight_direct"),
+        (4, 4, 2, np.float32, "_stencil", "_stencil", "_weight_stencil"),
+        (4, 4, 3, np.float32, "_direct", "_stencil", "_weight_direct"),
+        (5, 4, 2, np.float32, "_stencil", "_direct", "_weight_direct"),
+    ],
+)
+def test_channels_stride_and_dtype_choose_the_method(
+    inputs, outputs, stride, dtype, forward, back, weight, monkeypatch
+):
+    used = []
+    for name in ("_stencil", "_winograd", "_direct", "_weight_stencil", "_weight_winograd", "_weight_direct"):
+        method = getattr(conv_methods, name)
+        monkeypatch.setattr(
+            conv_methods, name, lambda *given, name=name, method=method: used.append(name) or method(*given)
+        )
+    how = {**PLAIN, "stride": (stride, stride), "padding": (1, 1)}
+    check_family((2, inputs, 7, 9), (outputs, inputs, 3, 3), dtype, **how)
+    assert used == [forward, back, weight]
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(3, 3, 1), (3, 4, 2), (16, 20, 1), (16, 20, 2)])
+def test_every_method_has_the_same_bits_for_any_number_of_threads(inputs, outputs, stride):
+    geo = geometry_of(
+        (9, 2 * inputs, 45, 38), (2 * outputs, inputs, 3, 3), (stride, stride), (1, 1), (1, 1), 2
+    )
+    assert geo.multiply_adds > conv_methods.SERIAL
+    x, w, g = (numbers(shape, np.float32).reshape(-1) for shape in (geo.x_shape, geo.w_shape, geo.y_shape))
+    ways = {
+        "forward": (x, w, g.size, geo, False),
+        "input": (g, w, x.size, geo, True),
+        "weight": (g, x, w.size, geo),
+    }
+    before = numba.get_num_threads()
+    try:
+        for name, way, method in methods(geo, np.float32):
+            first, second, size, *rest = ways[way]
+            results = []
+            for threads in range(1, min(3, numba.config.NUMBA_NUM_THREADS) + 1):
+                numba.set_num_threads(threads)
+                out = np.full(size, np.nan, np.float32)
+                method(first, second, out, *rest)
+                results.append(out.tobytes())
+            assert all(result == results[0] for result in results), (name, way)
+    finally:
+        numba.set_num_threads(before)
+
+
+def what_is_not_finite(array):
+    return np.isnan(array) * 1 + np.isposinf(array) * 2 + np.isneginf(array) * 3
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "stride", "padding"),
+    [
+        ((2, 2, 6, 9), (2, 2, 3, 3), (1, 1), (1, 1)),
+        ((2, 2, 6, 9), (2, 2, 3, 3), (1, 1), (0, 0)),
+        ((2, 2, 6, 9), (2, 2, 3, 3), (2, 2), (0, 0)),
+        ((2, 2, 6, 9), (8, 2, 3, 3), (2, 2), (0, 1)),
+        ((2, 9, 6, 9), (8, 9, 3, 3), (1, 1), (0, 0)),
+        ((1, 2, 40, 33), (8, 2, 3, 3), (1, 1), (0, 0)),  # several blocks, which compute more than there is
+    ],
+)
+def test_a_number_that_is_not_finite_goes_where_the_sum_takes_it(x_shape, w_shape, stride, padding, bad):
+    """Wherever it stands: a result that it is not in stays what it is. Padding is zeros, and 0 · ∞ is NaN."""
+    how = {**PLAIN, "stride": stride}
+    back = {**how, "padding": padding}
+    x, w = numbers(x_shape, np.float32), numbers(w_shape, np.float32, 1)
+    g = numbers(conv.conv_forward(x, w, **back).shape, np.float32, 2)
+    wide = [(0, 0), (0, 0), *((p, p) for p in padding)]
+
+    def check(found, wanted):
+        np.testing.assert_array_equal(what_is_not_finite(found), what_is_not_finite(wanted))
+        finite = np.isfinite(wanted)
+        agree(found[finite], wanted[finite])
+
+    with np.errstate(invalid="ignore"):
+        for place in [(0, 0), (0, -1), (-1, 0), (-1, -1), (2, 4), (3, 0), (2, -1), (1, 1), (-2, -2)]:
+            broken = x.copy()
+            broken[(-1, 1, *place)] = bad
+            padded = np.pad(broken, wide)
+            check(conv.conv_forward(broken, w, **back), naive.conv_forward(padded, w, **how))
+            check(
+                conv.conv_weight_grad(g, broken, kernel=w_shape[2:], **back),
+                naive.conv_weight_grad(g, padded, kernel=w_shape[2:], **how),
+            )
+        for place in [(0, 0), (0, -1), (-1, 0), (-1, -1), (1, 2)]:
+            broken = g.copy()
+            broken[(-1, 1, *place)] = bad
+            check(
+                conv.conv_input_grad(broken, w, spatial=x_shape[2:], **back),
+                naive.conv_input_grad(broken, w, spatial=x_shape[2:], **back),
+            )
+            check(
+                conv.conv_weight_grad(broken, x, kernel=w_shape[2:], **back),
+                naive.conv_weight_grad(broken, np.pad(x, wide), kernel=w_shape[2:], **how),
+            )
+
+
+def test_an_image_without_pixels():
+    """Padding alone gives outputs; going back there is nothing to give."""
+    x, w = np.ones((2, 3, 0, 5), np.float32), np.ones((4, 3, 2, 2), np.float32)
+    how = {**PLAIN, "padding": (1, 1)}
+    y = conv.conv_forward(x, w, **how)
+    assert y.shape == (2, 4, 1, 6)
+    assert not y.any()
+    assert not conv.conv_weight_grad(y + 1, x, kernel=(2, 2), **how).any()
+    assert conv.conv_input_grad(y + 1, w, spatial=(0, 5), **how).shape == x.shape
+
+
+def test_a_window_that_does_not_fit_in_memory_is_an_error():
+    """Little comes in and little goes out, but the window between them would take four terabytes."""
+    far = {**PLAIN, "padding": (1 << 19, 1 << 19), "dilation": (1 << 20, 1 << 20)}
+    x = np.ones((1, 1, 8, 8), np.float32)
+    with pytest.raises(MemoryError, match=r"conv: .* numbers, 4,.* GB: give it less dilation"):
+        conv.conv_forward(x, np.ones((8, 1, 2, 2), np.float32), **far)
+
+
+def test_few_channels_need_no_window():
+    far = {**PLAIN, "padding": (1 << 19, 1 << 19), "dilation": (1 << 20, 1 << 20)}
+    x = np.ones((1, 1, 8, 8), np.float32)
+    assert not conv.conv_forward(x, np.ones((1, 1, 2, 2), np.float32), **far).any()
+
+
+def test_a_large_stride_makes_no_more_passes_than_there_are_positions():
+    geo = geometry_of((1, 8, 8, 8), (8, 8, 1, 1), (64, 64), (0, 0), (1, 1), 1)
+    assert plan(geo, True, 4).passes.size // 4 <= 64
+
+
+# The doors ----------------------------------------------------------------------------------------------------------
 
 
 X, W = np.ones((2, 4, 8, 8), np.float32), np.ones((6, 2, 3, 3), np.float32)

@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(code, **env):
-    """Run `code` in a fresh interpreter; its standard output, and its error without the line that says "compiling"."""
+def process(code, **env):
+    """Run `code` in a fresh interpreter; its standard output and error."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     done = subprocess.run(
         [sys.executable, "-W", "always", "-c", textwrap.dedent(code)],
@@ -23,8 +23,14 @@ def run(code, **env):
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stderr.splitlines(keepends=True)
-    return done.stdout, "".join(line for line in lines if not line.startswith("autograd-core: compiling"))
+    return done.stdout, done.stderr
+
+
+def run(code, **env):
+    """The same without the line that says "compiling": whether there is one depends on the machine."""
+    out, err = process(code, **env)
+    lines = err.splitlines(keepends=True)
+    return out, "".join(line for line in lines if not line.startswith("autograd-core: compiling"))
 
 
 DRAW = """
@@ -80,6 +86,47 @@ def test_a_folder_that_others_can_write_is_not_read(tmp_path):
     out, err = run(DRAW, AUTOGRAD_CORE_CACHE=str(tmp_path))
     assert out == "True 1\n"
     assert "can be written by another user" in err
+
+
+SLOW = """
+    import time
+    from numba import types
+    from numba.extending import intrinsic
+    from autograd_core.kernels.jit import jit
+
+    @intrinsic
+    def slow(typing, x):
+        time.sleep(1.5)
+        return types.int64(types.int64), lambda context, builder, signature, args: args[0]
+
+    @jit
+    def first(x):
+        return slow(x)
+
+    @jit
+    def second(x):
+        return slow(x)
+"""
+CALL = "import slow; print(slow.first(1) + slow.second(1), sum(slow.first.stats.cache_hits.values()))"
+
+
+def test_compiling_says_so_once_when_it_takes_more_than_a_second(tmp_path):
+    (tmp_path / "slow.py").write_text(textwrap.dedent(SLOW))
+    path, cache = f"{tmp_path}{os.pathsep}{ROOT}", tmp_path / "cache"
+    out, err = process(CALL, AUTOGRAD_CORE_CACHE=str(cache), PYTHONPATH=path)
+    (folder,) = cache.iterdir()
+    assert out == "2 0\n"
+    assert err.count("\n") == err.count("autograd-core: compiling kernels for this processor") == 1
+    assert f"kept in {folder}, so this happens once" in err
+    assert process(CALL, AUTOGRAD_CORE_CACHE=str(cache), PYTHONPATH=path) == ("2 1\n", "")
+
+
+def test_compiling_that_is_not_kept_says_that(tmp_path):
+    (tmp_path / "slow.py").write_text(textwrap.dedent(SLOW))
+    file = tmp_path / "slow.py" / "cache"  # under a regular file
+    _, err = process(CALL, AUTOGRAD_CORE_CACHE=str(file), PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert err.count("autograd-core: compiling kernels") == 1
+    assert "not kept: there is no folder to write to" in err
 
 
 def test_the_key_covers_every_source_and_the_flags(tmp_path, monkeypatch):
@@ -177,17 +224,15 @@ def test_importing_the_folder_does_not_import_numba():
 
 
 @pytest.mark.slow
-def test_another_vector_width(tmp_path):
-    """LLVM splits vectors that this CPU does not have, so another width's tiles can be tested anywhere."""
-    from autograd_core.kernels import vector
-
+@pytest.mark.parametrize("bits", ["128", "256", "512"])
+def test_another_vector_width(tmp_path, bits):
+    """LLVM splits vectors that this CPU does not have, so other widths' tiles can be tested anywhere."""
     code = """
-        import numpy as np
         from kernels import test_kernels_conv as cases
         for x, w, stride, padding, dilation, groups in cases.SHAPES:
-            cases.check_family(x, w, np.float32, stride=stride, padding=padding, dilation=dilation, groups=groups)
+            for dtype in (cases.np.float32, cases.np.float64):
+                cases.check_methods(x, w, dtype, stride=stride, padding=padding, dilation=dilation, groups=groups)
         print("checked")
     """
-    other = "256" if vector.BITS == 512 else "512"
-    out, _ = run(code, AUTOGRAD_CORE_CACHE=str(tmp_path), AUTOGRAD_CORE_VECTOR_BITS=other)
+    out, _ = run(code, AUTOGRAD_CORE_CACHE=str(tmp_path), AUTOGRAD_CORE_VECTOR_BITS=bits)
     assert out == "checked\n"
