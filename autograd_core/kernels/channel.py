@@ -13,6 +13,7 @@ Golub, LeVeque, "Algorithms for computing the sample variance", The American Sta
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -58,15 +59,8 @@ class Blocks(NamedTuple):
         """Of the kernels along columns."""
         return self.a // self.folds * -(-self.columns // WIDE)
 
-    def counts(self) -> int | npt.NDArray[np.int64]:
-        """The elements of a block; (a, 1, j) where not all have the same."""
-        if self.last_a == self.count_a and self.last_j == self.count_j:
-            return self.count_a * self.count_j
-        along_a, along_j = np.full(self.a, self.count_a), np.full(self.j, self.count_j)
-        along_a[-self.folds :], along_j[-1] = self.last_a, self.last_j
-        return along_a[:, None, None] * along_j
 
-
+@lru_cache(maxsize=1024)
 def _blocks(view: tuple[int, int, int]) -> Blocks:
     outer, channels, inner = view
     if inner >= _SHORT or outer < 8:
@@ -106,19 +100,17 @@ def sums(x: npt.NDArray) -> npt.NDArray:
         channel_loops.column_totals(
             flat, parts, rows, blocks.columns, blocks.count_a, tasks=blocks.tasks, serial=serial
         )
-    return _total(parts, blocks).astype(x.dtype.newbyteorder("="))[0]
+    return _total(parts, blocks)[0]
 
 
 def moments(x: npt.NDArray) -> npt.NDArray:
     """(2, channels): mean and variance (over n, not n − 1) of x (outer, channels, ...); NaN where n is 0."""
     checks.floats(x=x)
     view = _view(x)
-    out = np.empty((2, view[1]), x.dtype.newbyteorder("="))
     if not x.size:
-        out[...] = np.nan
-        return out
+        return np.full((2, view[1]), np.nan, x.dtype.newbyteorder("="))
     blocks, flat, serial = _blocks(view), _flat(x), x.size < _SMALL
-    parts = np.empty(3 * blocks.total, out.dtype)
+    parts = np.empty(3 * blocks.total, flat.dtype)
     if blocks.along_rows:
         share, tasks = _share(blocks.total, blocks.count_j)
         channel_loops.row_moments(
@@ -129,9 +121,7 @@ def moments(x: npt.NDArray) -> npt.NDArray:
         channel_loops.column_moments(
             flat, parts, rows, blocks.columns, blocks.count_a, tasks=blocks.tasks, serial=serial
         )
-    with np.errstate(invalid="ignore"):  # ∞ − ∞
-        out[...] = _merged(parts.reshape(3, blocks.a, blocks.channels, blocks.j), blocks)
-    return out
+    return _merged(parts, blocks)
 
 
 def channel_sums(g: npt.NDArray, x: npt.NDArray, centre: npt.NDArray) -> npt.NDArray:
@@ -162,7 +152,7 @@ def channel_sums(g: npt.NDArray, x: npt.NDArray, centre: npt.NDArray) -> npt.NDA
             *arrays, _spread(centre, view[2], blocks.folds), parts, view[0] // blocks.folds, blocks.count_a,
             tasks=blocks.tasks, serial=serial,
         )  # fmt: skip
-    return _total(parts, blocks).astype(parts.dtype)
+    return _total(parts, blocks)
 
 
 def scale_shift(x: npt.NDArray, centre: npt.NDArray, scale: npt.NDArray, shift: npt.NDArray) -> npt.NDArray:
@@ -211,24 +201,24 @@ def _moved(
 
 
 def _total(parts: npt.NDArray, blocks: Blocks) -> npt.NDArray:
-    """Sums over the blocks of each channel, for each kind of sum that the parts hold, in float64."""
-    return np.add.reduce(
-        parts.reshape(-1, blocks.a, blocks.channels, blocks.j), axis=(1, 3), dtype=np.float64
+    """(kinds, channels): sums over the blocks of each channel, for each kind of sum that the parts hold."""
+    out = np.empty((parts.size // blocks.total, blocks.channels), parts.dtype)
+    share, tasks = _share(out.size, blocks.a * blocks.j)
+    channel_loops.merge_totals(
+        parts, out.reshape(-1), blocks.channels, blocks.a, blocks.j, share, tasks=tasks, serial=tasks < 4
     )
+    return out
 
 
-def _merged(parts: npt.NDArray, blocks: Blocks) -> tuple[npt.NDArray, npt.NDArray]:
-    """Mean m and variance from the blocks: Σ(x − m)² = Σ(x − s)² + (2 Σ(x − s) + n (s − m)) (s − m)."""
-    s, first, second = parts.astype(np.float64)
-    n = blocks.counts()
-    total = n * blocks.a * blocks.j if isinstance(n, int) else int(n.sum())
-    mean = (n * s + first).sum(axis=(0, 2)) / total
-    s -= mean[:, None]
-    first *= 2
-    first += n * s
-    first *= s
-    first += second
-    return mean, first.sum(axis=(0, 2)) / total
+def _merged(parts: npt.NDArray, blocks: Blocks) -> npt.NDArray:
+    """(2, channels): mean and variance from the blocks' sums."""
+    out = np.empty((2, blocks.channels), parts.dtype)
+    share, tasks = _share(blocks.channels, blocks.a * blocks.j)
+    channel_loops.merge_moments(
+        parts, out.reshape(-1), blocks.channels, blocks.a, blocks.j, share, blocks.folds, blocks.count_a,
+        blocks.last_a, blocks.count_j, blocks.last_j, tasks=tasks, serial=tasks < 4,
+    )  # fmt: skip
+    return out
 
 
 def _view(x: npt.NDArray) -> tuple[int, int, int]:

@@ -71,11 +71,15 @@ def row_moments(
     total = parts.size // 3
     for block in range(task * share, min((task + 1) * share, total)):
         at, count = _block_of(block, inner, length, pieces)
-        sample = min(count, np.uint64(SAMPLE))
         s = first = second = x.dtype.type(0)
-        for i in range(sample):
-            s += x[at + i]
-        s /= x.dtype.type(sample)
+        if count >= SAMPLE:  # a loop of known length goes into registers
+            for i in range(np.uint64(SAMPLE)):
+                s += x[at + i]
+            s /= x.dtype.type(SAMPLE)
+        else:
+            for i in range(count):
+                s += x[at + i]
+            s /= x.dtype.type(count)
         for i in range(count):
             away = x[at + i] - s
             first += away
@@ -109,6 +113,46 @@ def column_moments(task: int, x: Floats, parts: Floats, rows: int, columns: int,
             parts[second + c] += away * away
         begin += 1
         at += step
+
+
+@kernel
+def merge_totals(task: int, parts: Floats, out: Floats, channels: int, a: int, j: int, share: int) -> None:
+    """For each channel, of each kind of sum that the parts hold, the sum over its blocks (a, channels, j)."""
+    for c in range(task * share, min((task + 1) * share, out.size)):
+        total = 0.0
+        for outer in range(a):
+            at = ((c // channels * a + outer) * channels + c % channels) * j
+            for i in range(at, at + j):
+                total += np.float64(parts[np.uint64(i)])
+        out[c] = total
+
+
+@kernel
+def merge_moments(
+    task: int, parts: Floats, out: Floats, channels: int, a: int, j: int, share: int, folds: int, count_a: int,
+    last_a: int, count_j: int, last_j: int,
+) -> None:  # fmt: skip
+    """For each channel mean m and variance: Σ(x − m)² = Σ(x − s)² + (2 Σ(x − s) + n (s − m)) (s − m) of its blocks."""
+    third = a * channels * j
+    size = ((a - folds) * count_a + folds * last_a) * ((j - 1) * count_j + last_j)
+    for c in range(task * share, min((task + 1) * share, channels)):
+        mean = total = 0.0
+        for outer in range(a):
+            rows, at = last_a if outer >= a - folds else count_a, (outer * channels + c) * j
+            for i in range(j):
+                n = np.float64(rows * (last_j if i == j - 1 else count_j))
+                k = np.uint64(at + i)
+                mean += n * np.float64(parts[k]) + np.float64(parts[k + np.uint64(third)])
+        mean /= size
+        for outer in range(a):
+            rows, at = last_a if outer >= a - folds else count_a, (outer * channels + c) * j
+            for i in range(j):
+                n = np.float64(rows * (last_j if i == j - 1 else count_j))
+                k = np.uint64(at + i)
+                first, second = parts[k + np.uint64(third)], parts[k + np.uint64(2 * third)]
+                away = np.float64(parts[k]) - mean
+                total += np.float64(second) + (2 * np.float64(first) + n * away) * away
+        out[c], out[channels + c] = mean, total / size
 
 
 @kernel
