@@ -284,3 +284,14 @@ def interleave(typing, a, b):
         )  # fmt: skip
 
     return types.UniTuple(a, 2)(a, b), emit
+
+
+@intrinsic
+def shifted(typing, value, first):
+    """value moved up by one lane, behind the first lane of `first`."""
+
+    def emit(context, builder, signature, args):
+        lanes = args[0].type.count
+        return _shuffle(builder, *args, [lanes, *range(lanes - 1)])
+
+    return value(value, first), emit

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from autograd_core.kernels import checks, pool_planes
-from autograd_core.kernels.pool_window import Window, prepared
+from autograd_core.kernels import checks, pool_pairs, pool_planes
+from autograd_core.kernels.pool_window import Window, lanes_of, prepared
 
 _TASK = 1 << 14  # elements of x that a task has at least
 _TASKS = 64  # tasks at most: each has its part of the scratch block
@@ -49,8 +49,8 @@ def max_pool_put(
     """Zeros like x (N, C, *S) with g (N, C, *out) added where each window's largest element stands."""
     window = _window("x", x, kernel_size, stride, padding, dilation)
     _matches("g", g, x, window.out)
-    if window.squares:
-        return _spread_squares(x, g, window, average=False)
+    if window.pairs:
+        return _spread_pairs(x, g, window, average=False)
     return _route(x, g, _like(x, window.size), window, back=True)
 
 
@@ -91,8 +91,8 @@ def avg_pool_grad(
         raise ValueError(
             f"g has the spatial shape {g.shape[2:]} but spatial {window.size} gives {window.out}: give g that shape"
         )
-    if window.squares:
-        return _spread_squares(g, g, window, average=True)
+    if window.pairs:
+        return _spread_pairs(g, g, window, average=True)
     dx = _like(g, window.size)
     if dx.size:
         sizes, scratch, how = _tasks(dx, window)
@@ -110,11 +110,10 @@ def _fold(x: npt.NDArray, window: Window, average: bool) -> npt.NDArray:
     y = _like(x, window.out)
     if not y.size:
         return y
-    if window.squares:
-        sizes, _, how = _tasks(x, window)
-        pool_planes.fold_squares(
-            _flat(x), y.reshape(-1), *sizes[:2].tolist(), *window.size[-2:], average, **how
-        )
+    if window.pairs:
+        fold = pool_pairs.fold_twos if window.pairs == 2 else pool_pairs.fold_threes
+        sizes, how = _pairs(x.size, window)
+        fold(_flat(x), y.reshape(-1), *sizes, average, **how)
         return y
     if window.wide > x.shape[-1]:
         widened = np.full((*x.shape[:-1], window.wide), 0 if average else -np.inf, y.dtype)
@@ -127,13 +126,19 @@ def _fold(x: npt.NDArray, window: Window, average: bool) -> npt.NDArray:
     return y
 
 
-def _spread_squares(x: npt.NDArray, g: npt.NDArray, window: Window, average: bool) -> npt.NDArray:
+def _spread_pairs(x: npt.NDArray, g: npt.NDArray, window: Window, average: bool) -> npt.NDArray:
     dx = _like(g, window.size)
-    if dx.size:
-        sizes, _, how = _tasks(dx, window)
-        pool_planes.spread_squares(
-            _flat(x), _flat(g), dx.reshape(-1), *sizes[:2].tolist(), *window.size[-2:], average, **how
-        )
+    if not dx.size:
+        return dx
+    sizes, how = _pairs(dx.size, window)
+    if window.pairs == 2:
+        pool_pairs.spread_twos(_flat(x), _flat(g), dx.reshape(-1), *sizes, average, **how)
+        return dx
+    scratch = np.empty(how["tasks"] * pool_pairs.LINES * (window.out[-1] + lanes_of(dx.dtype)), dx.dtype)
+    if average:
+        pool_pairs.spread_threes(_flat(g), dx.reshape(-1), scratch, *sizes, **how)
+    else:
+        pool_pairs.put_threes(_flat(x), _flat(g), dx.reshape(-1), scratch, *sizes, **how)
     return dx
 
 
@@ -147,10 +152,23 @@ def _route(x: npt.NDArray, one: npt.NDArray, two: npt.NDArray, window: Window, b
     return two
 
 
+def _pairs(size: int, window: Window) -> tuple[tuple[int, int, int, int], dict[str, int]]:
+    """(planes, a task's share of them, rows, columns) for `size` elements, and how many tasks there are."""
+    high, wide = window.size[-2:]
+    planes = size // (high * wide)
+    share = _share(planes, high * wide)
+    return (planes, share, high, wide), {"tasks": -(-planes // share), "serial": size < _SMALL}
+
+
+def _share(planes: int, plane: int) -> int:
+    """How many planes a task has: a matter of shapes alone."""
+    return max(_TASK // plane, -(-planes // _TASKS), 1)
+
+
 def _tasks(x: npt.NDArray, window: Window) -> tuple[npt.NDArray[np.int64], npt.NDArray, dict[str, int]]:
-    """`sizes` and the scratch block of the kernels, and how many tasks there are: a matter of shapes alone."""
+    """`sizes` and the scratch block of the kernels, and how many tasks there are."""
     planes, plane, row = x.shape[0] * x.shape[1], math.prod(x.shape[2:]), window.out[-1]
-    share = max(_TASK // plane, -(-planes // _TASKS), 1)
+    share = _share(planes, plane)
     tasks = -(-planes // share)
     part = max(window.cells + row + 2 * window.margin, window.folded)
     sizes = (

@@ -4,7 +4,7 @@ What a plane of x becomes on the way stands in a scratch block between its paddi
 windows are at the same distances, and a register holds one tap of as many windows as it has lanes. The last register
 of a row ends where the row ends, over windows that are done already: so no row leaves a rest.
 
-Windows of 2 × 2, side by side, need neither scratch block nor tables: they have kernels of their own.
+The usual windows, two apart, need no tables: their kernels are in `pool_pairs`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from autograd_core.kernels.lanes import (
     plus,
     splat,
     store,
-    times,
-    unzip,
-    where_equal,
     winner,
 )  # fmt: skip
 from autograd_core.kernels.launch import Floats, Ints, kernel
@@ -43,7 +40,7 @@ def _mine(task, sizes):
 
 
 @piece
-def _fill(array, at, count, value):
+def fill(array, at, count, value):
     for i in range(np.uint64(at), np.uint64(at + count)):
         array[i] = value
 
@@ -75,7 +72,7 @@ def fold(
     """
     lanes, wide, width, step = lanes_of(x), sizes[X_ROW], sizes[Y_ROW], sizes[STEP]
     base, pitch, pad = task * sizes[PART], sizes[PITCH], sizes[PAD]
-    _fill(scratch, base, sizes[PART], 0 if count else -np.inf)
+    fill(scratch, base, sizes[PART], 0 if count else -np.inf)
     for plane in _mine(task, sizes):
         at = plane * sizes[X_PLANE]
         for row in range(ends.size - 1):
@@ -129,11 +126,11 @@ def route(
     lanes, width, step, base = lanes_of(x), sizes[Y_ROW], sizes[STEP], task * sizes[PART]
     line = base + sizes[CELLS]
     if sizes[COPIES]:
-        _fill(scratch, base, sizes[CELLS], -np.inf)
+        fill(scratch, base, sizes[CELLS], -np.inf)
     for plane in _mine(task, sizes):
         cells, at = _padded(x, plane, scratch, base, sizes, rows)
         if back:
-            _fill(to, plane * sizes[X_PLANE], sizes[X_PLANE], 0)
+            fill(to, plane * sizes[X_PLANE], sizes[X_PLANE], 0)
         for row in range(starts.size):
             i = 0
             while i < width:
@@ -187,9 +184,9 @@ def spread(
     lanes, width, step = lanes_of(g), sizes[Y_ROW], sizes[STEP]
     base, margin = task * sizes[PART], sizes[MARGIN]
     line = base + sizes[CELLS] + margin
-    _fill(scratch, line - margin, width + 2 * margin, 0)
+    fill(scratch, line - margin, width + 2 * margin, 0)
     for plane in _mine(task, sizes):
-        _fill(scratch, base, sizes[CELLS], 0)
+        fill(scratch, base, sizes[CELLS], 0)
         for row in range(starts.size):
             for w in range(np.uint64(width)):
                 scratch[np.uint64(line) + w] = g[
@@ -214,55 +211,3 @@ def spread(
                             _add(scratch, here + lines[t] + i * step + lanes, two)
         for row in range(rows.size):
             move(scratch, base + rows[row], dx, plane * sizes[X_PLANE] + row * sizes[X_ROW], sizes[X_ROW])
-
-
-@kernel
-def fold_squares(
-    task: int, x: Floats, y: Floats, planes: int, share: int, high: int, wide: int, average: int
-) -> None:
-    """fold for windows of 2 × 2, stride 2, no padding; x has planes of high × wide, y rows of a register or more."""
-    lanes, width = lanes_of(x), wide // 2
-    for plane in range(task * share, min((task + 1) * share, planes)):
-        for row in range(high // 2):
-            for i in range(0, width, lanes):
-                j = min(i, width - lanes)
-                at, to = (plane * high + 2 * row) * wide + 2 * j, (plane * (high // 2) + row) * width + j
-                a, b, c, d = load(x, at), load(x, at + lanes), load(x, at + wide), load(x, at + wide + lanes)
-                if average:
-                    a, b = unzip(plus(a, c), plus(b, d))
-                    store(y, to, times(plus(a, b), splat(x, 0.25)))
-                else:
-                    a, b = unzip(larger(a, c), larger(b, d))
-                    store(y, to, larger(a, b))
-
-
-@kernel
-def spread_squares(
-    task: int, x: Floats, g: Floats, dx: Floats, planes: int, share: int, high: int, wide: int, average: int
-) -> None:  # fmt: skip
-    """fold_squares' transpose at x: dx = g at each window's largest element, else 0; average: g/4 at all four."""
-    lanes, width = lanes_of(g), wide // 2
-    for plane in range(task * share, min((task + 1) * share, planes)):
-        if (high | wide) % 2:
-            _fill(dx, plane * high * wide, high * wide, 0)
-        for row in range(high // 2):
-            for i in range(0, width, lanes):
-                j = min(i, width - lanes)
-                at, to = (plane * high + 2 * row) * wide + 2 * j, (plane * (high // 2) + row) * width + j
-                value = load(g, to)
-                if average:
-                    a = b = c = d = times(value, splat(g, 0.25))
-                else:
-                    a, b = unzip(load(x, at), load(x, at + lanes))
-                    c, d = unzip(load(x, at + wide), load(x, at + wide + lanes))
-                    held, choice = winner(a, b, splat(x, 0), splat(x, 1))
-                    held, choice = winner(held, c, choice, splat(x, 2))
-                    held, choice = winner(held, d, choice, splat(x, 3))
-                    a, b = where_equal(choice, splat(x, 0), value), where_equal(choice, splat(x, 1), value)
-                    c, d = where_equal(choice, splat(x, 2), value), where_equal(choice, splat(x, 3), value)
-                a, b = interleave(a, b)
-                c, d = interleave(c, d)
-                store(dx, at, a)
-                store(dx, at + lanes, b)
-                store(dx, at + wide, c)
-                store(dx, at + wide + lanes, d)

@@ -12,13 +12,22 @@ import numpy.typing as npt
 from autograd_core.kernels import checks
 from autograd_core.kernels.conv_geometry import AXES, Three, fill, out_size
 
+# By kernel size, stride, padding, dilation, and whether the rows of x are odd: the windows that `pool_pairs` takes.
+_PAIRS = {
+    (1, 2, 2, 1, 2, 2, 0, 0, 0, 1, 1, 1, 0): 2,
+    (1, 2, 2, 1, 2, 2, 0, 0, 0, 1, 1, 1, 1): 2,
+    (1, 3, 3, 1, 2, 2, 0, 1, 1, 1, 1, 1, 0): 3,
+}
+
 
 class Window(NamedTuple):
     """The settings of pooling over a spatial shape, and the tables that the kernels take (see `pool_planes`)."""
 
     size: tuple[int, ...]  # x's spatial shape, as the caller counts its axes
     out: tuple[int, ...]
-    squares: bool  # 2 × 2, side by side, at least a register of them in a row
+    pairs: (
+        int  # 2 for 2 × 2, 3 for 3 × 3 with padding 1, both two apart and a register or more in a row; else 0
+    )
     step: int  # stride along the last axis
     wide: int  # a row of x, or a register where that is longer
     pitch: int  # of folded rows, with padding `pad` on both sides
@@ -103,8 +112,7 @@ def prepared(
     return Window(
         size=spatial,
         out=out,
-        squares=(*kernels, *steps, *pads, *dilations) == (1, 2, 2, 1, 2, 2, 0, 0, 0, 1, 1, 1)
-        and out[-1] >= lanes,
+        pairs=_PAIRS.get((*kernels, *steps, *pads, *dilations, size[2] % 2), 0) if out[-1] >= lanes else 0,
         step=stride[-1],
         wide=wide,
         pitch=pitch,

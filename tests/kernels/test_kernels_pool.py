@@ -13,6 +13,7 @@ from autograd_core.kernels import pool
 
 ONE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
 SQUARES = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1)}
+THREES = {"kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1), "dilation": (1, 1)}
 FLOATS = [np.float32, np.float64]
 
 
@@ -39,13 +40,28 @@ def squares(draw):
     return (2, draw(st.integers(1, 2)), draw(st.integers(2, 7)), draw(st.integers(2, 45))), SQUARES
 
 
+@st.composite
+def threes(draw):
+    """Windows of 3 × 3 two apart, over rows of even length, with an odd and an even number of them."""
+    return (2, draw(st.integers(1, 2)), draw(st.integers(1, 7)), 2 * draw(st.integers(1, 22))), THREES
+
+
+@st.composite
+def stacks(draw):
+    """The same in planes of a third dimension."""
+    shape, how = draw(st.one_of(squares(), threes()))
+    first = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
+    depth = draw(st.integers(1, 3))
+    return (*shape[:2], depth, *shape[2:]), {name: (first[name], *values) for name, values in how.items()}
+
+
 def mixed(rng, shape, dtype):
     """Few distinct values: ties, signed zeros, NaN and infinities in most windows."""
     return rng.choice(np.array([0.0, -0.0, 1.0, -1.0, np.nan, np.inf, -np.inf], dtype), shape)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.one_of(windows(), squares()), st.sampled_from(FLOATS), st.integers(0, 99))
+@given(st.one_of(windows(), squares(), threes(), stacks()), st.sampled_from(FLOATS), st.integers(0, 99))
 def test_max_pool(drawn, dtype, seed):
     shape, how = drawn
     rng = np.random.default_rng(seed)
@@ -59,7 +75,7 @@ def test_max_pool(drawn, dtype, seed):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.one_of(windows(), squares()), st.sampled_from(FLOATS), st.integers(0, 99))
+@given(st.one_of(windows(), squares(), threes(), stacks()), st.sampled_from(FLOATS), st.integers(0, 99))
 def test_avg_pool(drawn, dtype, seed):
     shape, how = drawn
     how = {name: how[name] for name in ("kernel_size", "stride", "padding")}
@@ -91,6 +107,8 @@ def test_windows_of_one_value_give_their_first_element(value, width):
     found = places(x, kernel_size=(3, 3), **{**ONE, "stride": (2, 2), "padding": (1, 1)})
     first = np.maximum(side_by_side - 1, 0)
     np.testing.assert_array_equal(found[0, 0], [first, first + width])
+    ones = np.ones((1, 1, 2, width // 2), np.float32)
+    np.testing.assert_array_equal(pool.max_pool_put(ones, x, **THREES), naive.max_pool_put(ones, x, **THREES))
 
 
 def test_first_nan_wins_and_stays():
@@ -118,7 +136,7 @@ def every_result(x, kernel_size, **how):
             pool.avg_pool_grad(y, spatial=x.shape[2:], **mean)]  # fmt: skip
 
 
-@pytest.mark.parametrize("how", [SQUARES, {"kernel_size": (2, 3), **ONE}])
+@pytest.mark.parametrize("how", [SQUARES, THREES, {"kernel_size": (2, 3), **ONE}])
 def test_any_layout_and_zero_sizes(how):
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 18)).astype(np.float32)
     frozen = x.copy()
@@ -133,9 +151,7 @@ def test_any_layout_and_zero_sizes(how):
             assert got.shape == (*shape[:2], *want.shape[2:])
 
 
-@pytest.mark.parametrize(
-    "how", [SQUARES, {"kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1), "dilation": (1, 1)}]
-)
+@pytest.mark.parametrize("how", [SQUARES, THREES])
 def test_same_bits_for_any_number_of_threads(how):
     x = np.random.default_rng(0).standard_normal((16, 8, 20, 20)).astype(np.float32)
     before, results = numba.get_num_threads(), []
