@@ -18,6 +18,7 @@ is one parallel loop for all of them (numba takes a second to compile one), comp
 from __future__ import annotations
 
 import ast
+import ctypes
 import inspect
 import textwrap
 import threading
@@ -117,8 +118,22 @@ def _words(kinds: list[str], values: tuple[Any, ...]) -> list[int]:
         elif kind == "float":
             words.append(int(np.float64(value).view(np.int64)))
         else:
-            words += (value.__array_interface__["data"][0], value.size)
+            words += (_address(value), value.size)
     return words
+
+
+def _address(array: npt.NDArray) -> int:
+    """Where the array's numbers lie. NumPy's own ways of asking take six times as long, 1.7 µs."""
+    return _WORD.from_address(id(array) + _DATA).value
+
+
+# The address is the first field of NumPy's array object, a part of its binary interface.
+_WORD, _DATA = ctypes.c_ssize_t, object.__basicsize__
+_sample = np.empty(1)
+if _address(_sample) != _sample.ctypes.data:
+
+    def _address(array: npt.NDArray) -> int:
+        return array.ctypes.data
 
 
 def _compile(made: Kernel, dtype: np.dtype) -> CFunc:

@@ -125,9 +125,9 @@ def environment(threads: int) -> dict[str, str]:
     """The variables that bind every engine to so many threads. All are read when a library is first loaded."""
     many = "true" if threads > 1 else "false"
     return {
-        # OpenMP's threads sleep while they wait, unless the user chose: where others use the cores too, PyTorch's
+        # OpenMP's threads soon sleep while they wait, unless the user chose: where others use the cores too, PyTorch's
         # ResNet-20 step on two cores took 0.24 s so, and 3.5 s with threads that spin.
-        "OMP_WAIT_POLICY": "passive",
+        **({} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "10000"}),
         **os.environ,
         **dict.fromkeys(THREAD_COUNTS, str(threads)),
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={many} intra_op_parallelism_threads={threads}",
