@@ -135,15 +135,16 @@ def stencil(
             def body(line, i, column):
                 here = builder.add(builder.mul(line, pitch), builder.mul(i, _number(every)))
                 cell = offset(builder, cells, builder.add(builder.mul(line, out_pitch), i))
-                total = builder.select(fresh, ir.Constant(vector, None), load_vector(builder, cell, vector))
                 parts = [ir.Constant(vector, None)] * columns
                 for r in range(rows):
                     values = _columns(builder, offset(builder, sources[r], here), vector, columns, every)
                     for c, value in enumerate(values):
                         parts[c] = builder.call(fma, [factors[r * columns + c], value, parts[c]])
                 kept = _masks(context, builder, masks, masks_v, mask_at, mask_pitch, column, vector, columns)
-                for part, mask in zip(parts, kept, strict=True):
-                    total = builder.fadd(total, _keep(builder, mask, part))
+                first, *others = (_keep(builder, mask, part) for part, mask in zip(parts, kept, strict=True))
+                total = builder.select(fresh, first, builder.fadd(load_vector(builder, cell, vector), first))
+                for part in others:
+                    total = builder.fadd(total, part)
                 store_vector(builder, total, cell)
 
             _walk(builder, lines, count, vector.count, wrap, body)
