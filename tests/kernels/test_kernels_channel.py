@@ -160,3 +160,16 @@ X, C = np.ones((2, 3, 4), np.float32), np.ones(3, np.float32)
 def test_door(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_that_several_tasks_merge(dtype):
+    """(outer, channels, inner) of more channels, and of more blocks, than one task takes."""
+    for shape in [(1, 90_000, 70), (2, 70_000, 3), (40, 3, 20_000)]:
+        x = np.random.default_rng(0).standard_normal(shape).astype(dtype) + 3
+        exact = x.astype(np.float64)
+        tolerance = 2e-6 if dtype == np.float32 else 1e-13
+        mean, variance = channel.moments(x)
+        np.testing.assert_allclose(mean, exact.mean(axis=(0, 2)), rtol=tolerance)
+        np.testing.assert_allclose(variance, exact.var(axis=(0, 2)), rtol=10 * tolerance)
+        np.testing.assert_allclose(channel.sums(x), exact.sum(axis=(0, 2)), rtol=10 * tolerance)
