@@ -67,12 +67,8 @@ def sum_stencils(
         begin, end = passes[here + 2 * p], passes[here + 2 * p + 1]
         for s in range(begin, end):
             i = STENCIL * s
-            rows, columns, weight, step = (
-                stencils[i],
-                stencils[i + 1],
-                weight_at + stencils[i + 2],
-                stencils[i + 3],
-            )
+            rows, columns = stencils[i], stencils[i + 1]
+            weight, step = weight_at + stencils[i + 2], stencils[i + 3]
             start, mask, to_p = at + stencils[i + 4], stencils[i + 5] * mask_pitch, to + p * size
             stencil(rows, columns, every, out, to_p, across, fresh and s == begin, weights, weight, source, start,
                     pitch, steps, step, masks, mask, mask_pitch, wrap, loops - exact, count)  # fmt: skip

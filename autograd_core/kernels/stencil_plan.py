@@ -27,7 +27,7 @@ Taps = tuple[tuple[int, int], ...]  # (offset from the output's own place, numbe
 class StencilPlan(NamedTuple):
     """The tables of one convolution. Offsets count elements of a plane."""
 
-    segments: Table  # SEGMENT numbers each, see _segment
+    segments: Table  # SEGMENT numbers each: see stencil_plan
     passes: Table  # for each segment and residue along the line, its first and past-last stencil
     stencils: Table  # STENCIL numbers each: rows, columns, first weight, first entry of steps, first offset, its mask
     steps: Table  # offset of each row of taps
@@ -80,10 +80,10 @@ def stencil_plan(geo: Geometry, of_input: bool) -> StencilPlan:
     neighbour = column * line.rate + np.array(offsets, np.int64).reshape(-1, 1)
     masks = (column < across) & (neighbour >= 0) & (neighbour < source[2])
     tables = [np.array(values, np.int64) for values in (segments, passes, taps.table, taps.steps, taps.order)]
-    every = tables[0].reshape(-1, SEGMENT)
+    numbers = tables[0].reshape(-1, SEGMENT)
     return StencilPlan(
-        *tables, -masks.astype(np.int64), wrap, int((every[:, 4] - every[:, 3]).max(initial=0)),
-        int(every[:, 2].max(initial=0)) * across + LARGEST, flat, across, line.rate, height.rate * source[2], out[2],
+        *tables, -masks.astype(np.int64), wrap, int((numbers[:, 4] - numbers[:, 3]).max(initial=0)),
+        int(numbers[:, 2].max(initial=0)) * across + LARGEST, flat, across, line.rate, height.rate * source[2], out[2],
         height.step, line.step,
     )  # fmt: skip
 
