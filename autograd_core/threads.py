@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _chosen: int | None = None
 
@@ -71,11 +71,11 @@ def one_blas_thread() -> None:
     ThreadpoolController().limit(limits=1, user_api="blas")
 
 
-def on_one_blas_thread(function: Callable[P, T]) -> Callable[P, T]:
+def on_one_blas_thread(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """The function, computed as `one_blas_thread` says: for what NumPy hands to BLAS and LAPACK in one piece."""
 
     @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         one_blas_thread()
         return function(*args, **kwargs)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,8 +84,8 @@ def test_a_peer_that_cannot_build_is_left_out_with_its_reason():
         return engine
 
     found = record()
-    engines = {"autograd-core": "whole", "PyTorch compiled": "broken"}
-    assert built(engines, build, found, Plan(1, 1)) == {"autograd-core": "whole"}  # type: ignore[arg-type]
+    engines: dict[str, Any] = {"autograd-core": "whole", "PyTorch compiled": "broken"}
+    assert built(engines, build, found, Plan(1, 1)) == {"autograd-core": "whole"}
     assert found.notes == ["PyTorch compiled failed: RuntimeError: no compiler"]
     assert not found.failed
 

@@ -1,5 +1,7 @@
 """Reading and writing by index: all of NumPy's indexing, against NumPy, with gradients against a dense Jacobian."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 
 def numbered(shape):
     """No two elements are equal, so that each result names the element it came from."""
-    return np.arange(1.0, 1.0 + np.prod(shape, dtype=int)).reshape(shape)
+    return np.arange(1.0, 1.0 + math.prod(shape)).reshape(shape)
 
 
 @st.composite
@@ -187,7 +189,7 @@ def test_derivatives_of_reading_and_writing_to_third_order(index):
         return u * t
 
     ag.check_grads(
-        written, (x, np.linspace(-1, 1, int(np.prod(shape))).reshape(shape)), order=3, rtol=1e-4, atol=1e-4
+        written, (x, np.linspace(-1, 1, math.prod(shape)).reshape(shape)), order=3, rtol=1e-4, atol=1e-4
     )
 
 

@@ -20,7 +20,7 @@ from autograd_core.kernels import launch
 from autograd_core.kernels.launch import Ints, kernel
 
 MOST = numba.config.NUMBA_NUM_THREADS
-several = pytest.mark.skipif(MOST < 2, reason="one core")
+several = pytest.mark.skipif(MOST < 2, reason="this machine has one core")
 
 
 @pytest.fixture(autouse=True)
@@ -170,7 +170,7 @@ def test_several_python_threads_share_out_blocks_at_once():
     assert on_threads(4, work) == [sorted([*range(5)] * 100)] * 4
 
 
-@pytest.mark.skipif(not hasattr(threads.os, "fork"), reason="POSIX")
+@pytest.mark.skipif(not hasattr(threads.os, "fork"), reason="os.fork is POSIX's only")
 def test_a_forked_child_shares_out_blocks():
     code = """
         import os

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -55,8 +55,13 @@ def out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
+def three(values: Iterable[int]) -> Three:
+    depth, height, width = values
+    return depth, height, width
+
+
 def fill(values: Sequence[int], ndim: int, filler: int) -> Three:
-    return (*(filler,) * (3 - ndim), *values)  # type: ignore[return-value]
+    return three((*(filler,) * (3 - ndim), *values))
 
 
 @lru_cache(maxsize=1024)

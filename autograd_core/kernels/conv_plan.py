@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from autograd_core.kernels.conv_geometry import Geometry, Three
+from autograd_core.kernels.conv_geometry import Geometry, Three, three
 from autograd_core.kernels.vector import ROWS
 
 Four = tuple[int, int, int, int]
@@ -113,10 +113,11 @@ def input_axis(size: int, kernel: int, stride: int, padding: int, dilation: int)
 
 def axes_of(geo: Geometry, of_input: bool) -> Axes:
     """The three axes of the forward convolution or of its input-gradient."""
-    return tuple(  # type: ignore[return-value]
+    depth, height, width = (
         input_axis(n, k, s, p, d) if of_input else forward_axis(k, o, s, p, d)
         for n, k, o, s, p, d in zip(geo.size, geo.kernel, geo.out, geo.stride, geo.padding, geo.dilation)
     )
+    return depth, height, width
 
 
 def choose_box(axes: Axes, batch: int, most: int) -> Four:
@@ -135,7 +136,7 @@ def choose_box(axes: Axes, batch: int, most: int) -> Four:
         room //= each
         if pieces > 1:
             break
-    return tuple(box)  # type: ignore[return-value]
+    return box[0], box[1], box[2], box[3]
 
 
 def runs(box: Three, starts: Sequence[Sequence[int]], size: Three) -> Runs:
@@ -158,10 +159,14 @@ def runs(box: Three, starts: Sequence[Sequence[int]], size: Three) -> Runs:
     return Runs(np.array(table, np.int64).reshape(-1), np.array([*first, len(table)], np.int64))
 
 
+def _window(axes: Axes, box: Four) -> Three:
+    """What a box of outputs reads of its source."""
+    return three(axis.window(b) for axis, b in zip(axes, box[1:]))
+
+
 def cut(axes: Axes, batch: int, source: Three, box: Four) -> Blocks:
     """The blocks of a convolution with this box, and what each reads and writes."""
-    out: Three = tuple(axis.out for axis in axes)  # type: ignore[assignment]
-    window: Three = tuple(axis.window(b) for axis, b in zip(axes, box[1:]))  # type: ignore[assignment]
+    out, window = three(axis.out for axis in axes), _window(axes, box)
     starts = list(itertools.product(*(range(0, n, b) for n, b in zip(out, box[1:]))))
     reads = [[o // axis.step * axis.rate - axis.low for o, axis in zip(start, axes)] for start in starts]
     count = len(starts) * -(-batch // box[0])
@@ -178,14 +183,14 @@ def plan(geo: Geometry, of_input: bool, itemsize: int, most: int = POSITIONS[0])
     inner = geo.outputs if of_input else geo.inputs
     box = _fitting_box(axes, geo, inner * itemsize, most)
     blocks = cut(axes, geo.batch, geo.out if of_input else geo.size, box)
-    window: Three = tuple(axis.window(b) for axis, b in zip(axes, box[1:]))  # type: ignore[assignment]
+    window = _window(axes, box)
     if (size := inner * box[0] * math.prod(window) * itemsize) > MOST_WINDOW_BYTES:
         raise MemoryError(
             f"conv: {math.prod(box[1:])} outputs read a window of {inner} × {' × '.join(map(str, window))} numbers, "
             f"{size / 2**30:,.1f} GB: give it less dilation, less padding or fewer channels"
         )
     passes, rows, targets, steps, taps_of = [], [], [], [], []
-    for residues in itertools.product(*(range(axis.step) for axis in axes)):
+    for residues in map(three, itertools.product(*(range(axis.step) for axis in axes))):
         grid, places = _positions(axes, residues, box, window)
         taps = list(itertools.product(*(axis.taps[r] for axis, r in zip(axes, residues))))
         offsets = [sum(offset * u for (offset, _), u in zip(tap, strides(window))) for tap in taps]
@@ -197,8 +202,8 @@ def plan(geo: Geometry, of_input: bool, itemsize: int, most: int = POSITIONS[0])
         taps_of.append(
             np.array([sum(k * u for (_, k), u in zip(tap, strides(geo.kernel))) for tap in taps], np.int64)
         )
-    tables = [np.array(values, np.int64).reshape(-1) for values in (passes, rows, targets, steps)]
-    return Plan(blocks, *tables, tuple(taps_of), axes, box, window)  # type: ignore[arg-type]
+    tables = (np.array(values, np.int64).reshape(-1) for values in (passes, rows, targets, steps))
+    return Plan(blocks, *tables, tuple(taps_of), axes, box, window)
 
 
 def _fitting_box(axes: Axes, geo: Geometry, bytes_of_position: int, most: int) -> Four:
@@ -208,7 +213,7 @@ def _fitting_box(axes: Axes, geo: Geometry, bytes_of_position: int, most: int) -
         if positions > most:
             continue
         box = choose_box(axes, geo.batch, positions)
-        window = box[0] * math.prod(axis.window(b) for axis, b in zip(axes, box[1:]))
+        window = box[0] * math.prod(_window(axes, box))
         limits = (geo.batch, *(axis.out for axis in axes))
         blocks = geo.groups * math.prod(-(-n // b) for n, b in zip(limits, box))
         if window * bytes_of_position <= WINDOW_BYTES and (blocks >= LEAST_BLOCKS or positions <= 256):
@@ -220,7 +225,7 @@ def _positions(axes: Axes, residues: Three, box: Four, window: Three) -> tuple[l
     """Source offset and place in the box of the positions with these residues, filled up to whole tiles."""
     source = np.arange(box[0]) * math.prod(window)
     place = np.arange(box[0]) * math.prod(box[1:])
-    for axis, r, size, u, v in zip(axes, residues, box[1:], strides(window), strides(box[1:])):  # type: ignore[arg-type]
+    for axis, r, size, u, v in zip(axes, residues, box[1:], strides(window), strides(box[1:])):
         along = np.arange(size // axis.step)
         source = np.add.outer(source, along * axis.rate * u)
         place = np.add.outer(place, (along * axis.step + r) * v)

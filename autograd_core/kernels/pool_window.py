@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autograd_core.kernels import checks
-from autograd_core.kernels.conv_geometry import AXES, Three, fill, out_size
+from autograd_core.kernels.conv_geometry import AXES, Three, fill, out_size, three
 
 # By kernel size, stride, padding, dilation, and whether the rows of x are odd: the windows that `pool_pairs` takes.
 _PAIRS = {
@@ -100,7 +100,7 @@ def prepared(
         raise ValueError(f"kernel_size {kernel} has more than 2**24 elements: reduce over the axes instead")
     size, kernels, outs = fill(spatial, ndim, 1), fill(kernel, ndim, 1), fill(out, ndim, 1)
     steps, pads, dilations = fill(stride, ndim, 1), fill(padding, ndim, 0), fill(dilation, ndim, 1)
-    padded: Three = tuple(s + 2 * p for s, p in zip(size, pads, strict=True))  # type: ignore[assignment]
+    padded = three(s + 2 * p for s, p in zip(size, pads, strict=True))
     first = [_first(s, o, t, p, d) for s, o, t, p, d in zip(size, outs, steps, pads, dilations, strict=True)]
     corners = _places(size, outs, steps)[..., 0].ravel()
     taps = _places(padded, kernels, dilations)
@@ -147,7 +147,8 @@ def _lines_inside(
     ]
     d, h = places[0][:, None, :, None], places[1][None, :, None, :]
     inside = (d >= 0) & (d < size[0]) & (h >= 0) & (h < size[1])
-    return tuple(a.reshape(out[0] * out[1], -1) for a in (inside, d * size[1] + h))  # type: ignore[return-value]
+    lines = out[0] * out[1]
+    return inside.reshape(lines, -1), (d * size[1] + h).reshape(lines, -1)
 
 
 def _places(grid: Three, count: Three, step: Three, start: Three = (0, 0, 0)) -> npt.NDArray[np.int64]:

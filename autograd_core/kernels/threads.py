@@ -3,12 +3,12 @@
 OpenMP (`omp`) starts a parallel region in about 4 µs and takes concurrent calls from Python threads. `workqueue`
 takes 90 µs and aborts the process on concurrent calls, so there parallel kernels go one at a time.
 
-A thread that waits spins for some 0.1 ms and then sleeps (GOMP_SPINCOUNT=10000, unless the user chose that or
-OMP_WAIT_POLICY). Waking a sleeping one takes a virtual machine 50 µs or more, and kernels follow each other sooner:
-resnet20's convolutions ran 1.14 to 1.31 times as fast on two cores as on one with threads that sleep at once, 1.42 to
-1.53 with these, 1.47 to 1.65 with 300,000 turns, GNU OpenMP's own number. But with four other programs on the two
-cores those took five times as long as one thread, for a spinning thread keeps the one it waits for off the core; these
-were within noise of sleeping ones.
+A thread that waits spins for 10,000 turns and then sleeps (GOMP_SPINCOUNT=10000, unless the user chose that or
+OMP_WAIT_POLICY). Waking a sleeping one costs more than the pause between two kernels: resnet20's convolutions ran
+1.05 to 1.31 times as fast on two cores as on one with threads that sleep at once, 1.42 to 1.53 with these, 1.47 to
+1.68 with 300,000 turns, GNU OpenMP's own number. But with four other programs on the two cores those took five times
+as long as one thread, for a spinning thread keeps the one it waits for off the core; these were within noise of
+sleeping ones.
 
 Fork: GNU OpenMP cannot be used in a child forked after the parent ran a parallel region; numba ends such a child
 with a message. Use multiprocessing's "spawn" or "forkserver" (`multiprocessing.get_context("spawn")`).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from kernels import naive
@@ -73,13 +75,13 @@ def test_nothing_is_written_outside_the_result_nor_read_into_it_from_outside(
     rng = np.random.default_rng(0)
 
     def between(shape, around):
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         whole = np.full(size + 512, around, np.float32)
         return whole, whole[256 : 256 + size]
 
     _, source = between(geo.y_shape if of_input else geo.x_shape, np.nan)
     source[:] = rng.standard_normal(source.size)
-    weights = rng.standard_normal(int(np.prod(w))).astype(np.float32)
+    weights = rng.standard_normal(math.prod(w)).astype(np.float32)
     whole, out = between(geo.x_shape if of_input else geo.y_shape, 7)
     conv_methods.convolve(source, weights, out, geo, of_input)
     np.testing.assert_array_equal(whole[:256], 7)
