@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from autograd_core.kernels import channel_loops, checks
 from autograd_core.kernels.channel_loops import WIDE
+from autograd_core.kernels.launch import Kernel
 
 _PIECE = 1 << 12  # elements of a row in a block, at most
 _BLOCK = 256  # elements of a column in a block
@@ -88,18 +89,8 @@ def sums(x: npt.NDArray) -> npt.NDArray:
     view = _view(x)
     if not x.size:
         return np.zeros(view[1], x.dtype.newbyteorder("="))
-    blocks, flat, serial = _blocks(view), _flat(x), x.size < _SMALL
-    parts = np.empty(blocks.total, flat.dtype)
-    if blocks.along_rows:
-        share, tasks = _share(blocks.total, blocks.count_j)
-        channel_loops.row_totals(
-            flat, parts, share, view[2], blocks.count_j, blocks.j, tasks=tasks, serial=serial
-        )
-    else:
-        rows = view[0] // blocks.folds
-        channel_loops.column_totals(
-            flat, parts, rows, blocks.columns, blocks.count_a, tasks=blocks.tasks, serial=serial
-        )
+    blocks = _blocks(view)
+    parts = _parts(1, channel_loops.row_totals, channel_loops.column_totals, blocks, view, _flat(x))
     return _total(parts, blocks)[0]
 
 
@@ -109,18 +100,8 @@ def moments(x: npt.NDArray) -> npt.NDArray:
     view = _view(x)
     if not x.size:
         return np.full((2, view[1]), np.nan, x.dtype.newbyteorder("="))
-    blocks, flat, serial = _blocks(view), _flat(x), x.size < _SMALL
-    parts = np.empty(3 * blocks.total, flat.dtype)
-    if blocks.along_rows:
-        share, tasks = _share(blocks.total, blocks.count_j)
-        channel_loops.row_moments(
-            flat, parts, share, view[2], blocks.count_j, blocks.j, tasks=tasks, serial=serial
-        )
-    else:
-        rows = view[0] // blocks.folds
-        channel_loops.column_moments(
-            flat, parts, rows, blocks.columns, blocks.count_a, tasks=blocks.tasks, serial=serial
-        )
+    blocks = _blocks(view)
+    parts = _parts(3, channel_loops.row_moments, channel_loops.column_moments, blocks, view, _flat(x))
     return _merged(parts, blocks)
 
 
@@ -132,26 +113,10 @@ def channel_sums(g: npt.NDArray, x: npt.NDArray, centre: npt.NDArray) -> npt.NDA
     _coefficient("centre", centre, view[1])
     if not x.size:
         return np.zeros((2, view[1]), x.dtype.newbyteorder("="))
-    blocks, arrays, serial = _blocks(view), (_flat(g), _flat(x)), x.size < _SMALL
-    parts = np.empty(2 * blocks.total, arrays[0].dtype)
-    if blocks.along_rows:
-        share, tasks = _share(blocks.total, blocks.count_j)
-        channel_loops.row_sums(
-            *arrays,
-            _flat(centre),
-            parts,
-            share,
-            view[2],
-            blocks.count_j,
-            blocks.j,
-            tasks=tasks,
-            serial=serial,
-        )
-    else:
-        channel_loops.column_sums(
-            *arrays, _spread(centre, view[2], blocks.folds), parts, view[0] // blocks.folds, blocks.count_a,
-            tasks=blocks.tasks, serial=serial,
-        )  # fmt: skip
+    blocks = _blocks(view)
+    centre = _flat(centre) if blocks.along_rows else _spread(centre, view[2], blocks.folds)
+    arrays = _flat(g), _flat(x), centre
+    parts = _parts(2, channel_loops.row_sums, channel_loops.column_sums, blocks, view, *arrays)
     return _total(parts, blocks)
 
 
@@ -198,6 +163,24 @@ def _moved(
         numbers = [_spread(value, inner, folds) for value in numbers]
         channel_loops.column_move(*arrays, *numbers, both, outer // folds, share, tasks=tasks, serial=serial)
     return out
+
+
+def _parts(
+    kinds: int, along_rows: Kernel, along_columns: Kernel, blocks: Blocks, view: tuple[int, int, int],
+    *arrays: npt.NDArray,
+) -> npt.NDArray:  # fmt: skip
+    """What the loop that suits the blocks finds in each: so many kinds of sum, one kind after the other."""
+    outer, _, inner = view
+    parts = np.empty(kinds * blocks.total, arrays[0].dtype)
+    if blocks.along_rows:
+        run = along_rows
+        share, tasks = _share(blocks.total, blocks.count_j)
+        sizes = share, inner, blocks.count_j, blocks.j
+    else:
+        run, tasks = along_columns, blocks.tasks
+        sizes = outer // blocks.folds, blocks.columns, blocks.count_a
+    run(*arrays, parts, *sizes, tasks=tasks, serial=arrays[0].size < _SMALL)
+    return parts
 
 
 def _total(parts: npt.NDArray, blocks: Blocks) -> npt.NDArray:

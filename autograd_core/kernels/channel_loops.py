@@ -72,14 +72,10 @@ def row_moments(
     for block in range(task * share, min((task + 1) * share, total)):
         at, count = _block_of(block, inner, length, pieces)
         s = first = second = x.dtype.type(0)
-        if count >= SAMPLE:  # a loop of known length goes into registers
-            for i in range(np.uint64(SAMPLE)):
-                s += x[at + i]
-            s /= x.dtype.type(SAMPLE)
-        else:
-            for i in range(count):
-                s += x[at + i]
-            s /= x.dtype.type(count)
+        sample = min(count, np.uint64(SAMPLE))  # not a constant: LLVM would add one by one, without vectors
+        for i in range(sample):
+            s += x[at + i]
+        s /= x.dtype.type(sample)
         for i in range(count):
             away = x[at + i] - s
             first += away
@@ -174,11 +170,11 @@ def row_sums(
 
 @kernel
 def column_sums(
-    task: int, g: Floats, x: Floats, centre: Floats, parts: Floats, rows: int, block: int
+    task: int, g: Floats, x: Floats, centre: Floats, parts: Floats, rows: int, columns: int, block: int
 ) -> None:
     """The same for each block of a column; centre holds one for each column."""
-    at, plain, left, width, begin, end = _strip_of(task, rows, centre.size, block)
-    product, step = plain + np.uint64(parts.size // 2), np.uint64(centre.size)
+    at, plain, left, width, begin, end = _strip_of(task, rows, columns, block)
+    product, step = plain + np.uint64(parts.size // 2), np.uint64(columns)
     for c in range(width):
         parts[plain + c], parts[product + c] = 0, 0
     while begin + 2 <= end:
