@@ -16,24 +16,14 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MAX_BYTES = 1 << 46  # 64 TiB: no machine has more, and int64 offsets stay far from wrapping
 
 
-class _Borrowed:
-    """A read-only array's memory without the flag: numba would compile each kernel again for read-only types."""
-
-    def __init__(self, array: npt.NDArray):
-        self.array = array
-        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
-
-
 def ready(array: npt.NDArray) -> npt.NDArray:
-    """`array` as kernels take it: native byte order, C-contiguous, aligned, of the one writable type.
+    """`array` as kernels take it: native byte order, C-contiguous, aligned.
 
-    Kernels never write to an input; the result may share memory with a read-only array.
+    Kernels never write to an input, and take it by its address: so it may be read-only, as tensors' arrays are.
     """
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned and array.dtype.isnative) or type(array) is not np.ndarray:
         array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True, subok=False)
-    if not array.flags.writeable:
-        array = np.asarray(_Borrowed(array)).reshape(array.shape)
     return array
 
 
