@@ -9,7 +9,7 @@ from autograd_core.ops import channel, elementwise
 from autograd_core.ops.define import registry
 
 NAMES = (
-    "relu gate where exp sigmoid tanh erf softmax softmax_grad log_softmax sum mean var "
+    "add subtract multiply relu gate where exp sigmoid tanh erf softmax softmax_grad log_softmax sum mean var "
     "moments channel_sums scale_shift channel_blend normalise"
 ).split()
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from autograd_core.dtypes import Array, DTypeLike, check_dtype
 from autograd_core.ops.define import constant_pieces, elementwise, zero_rule
+from autograd_core.ops.spread import spread_view
 
 # Large arrays go through compiled kernels, which read and write once, and on all cores --------------------------
 
@@ -35,25 +36,46 @@ def smooth_kernels() -> Any:
     return smooth
 
 
+def _spread(operation: str, flipped: str, x: Any, y: Any) -> Array | None:
+    """x and y combined by a compiled kernel where one of them is large and the other is repeated along its axes."""
+    if type(x) is not type(y) or type(x) is not np.ndarray or x.size == y.size:
+        return None
+    if x.size < y.size:
+        operation, x, y = flipped, y, x
+    if not is_large(x) or x.dtype != y.dtype or (view := spread_view(x.shape, y.shape)) is None:
+        return None
+    from autograd_core.kernels import spread
+
+    return getattr(spread, operation)(x, y, view)
+
+
 # Arithmetic -----------------------------------------------------------------------------------------------
 
 
 @elementwise(lambda g: g, lambda g: g)
 def add(x: Array, y: Array) -> Array:
     """x + y."""
-    return np.add(x, y)
+    made = _spread("add", "add", x, y)
+    return np.add(x, y) if made is None else made
 
 
 @elementwise(lambda g: g, lambda g: -g)
 def subtract(x: Array, y: Array) -> Array:
     """x - y."""
-    return np.subtract(x, y)
+    made = _spread("subtract", "subtract_from", x, y)
+    return np.subtract(x, y) if made is None else made
 
 
-@elementwise(lambda g, y: g * y, lambda g, x: g * x)
+def _product(g: Any, y: Any) -> Any:
+    """g · y, for small arrays without the way through the primitive."""
+    return multiply(g, y) if g.size >= _LARGE else g * y
+
+
+@elementwise(lambda g, y: _product(g, y), lambda g, x: _product(g, x))
 def multiply(x: Array, y: Array) -> Array:
     """x · y."""
-    return np.multiply(x, y)
+    made = _spread("multiply", "multiply", x, y)
+    return np.multiply(x, y) if made is None else made
 
 
 @elementwise(lambda g, y: g / y, lambda g, y, out: -g * out / y)
