@@ -37,6 +37,7 @@ def sweep(
     oldest = min((node.index for node in targets), default=0) if targets is not None else 0
     found: dict[Node, Any] = {}
     pending: dict[int, tuple[Node, Any]] = {}  # by index; the heap holds the same indices, negated
+    own: set[int] = set()  # of these the cotangent is a sum made here: nobody else has the array
     heap: list[int] = []
     for node, cotangent in roots:
         if node.index not in pending:
@@ -53,11 +54,17 @@ def sweep(
                     continue
                 for parent, contribution in pull_back(node, cotangent, oldest, create_graph):
                     index = parent.index
-                    if index in pending:
-                        pending[index] = (parent, _sum(pending[index], contribution))
-                    else:
+                    if index not in pending:
                         pending[index] = (parent, contribution)
                         heappush(heap, -index)
+                    elif index in own:
+                        total = pending[index][1]
+                        total += contribution  # in place: half of the memory traffic
+                    else:
+                        total = pending[index][1] + contribution
+                        pending[index] = (parent, total)
+                        if type(total) is np.ndarray:
+                            own.add(index)
                 if not retain_graph:
                     node.saved = None
     finally:

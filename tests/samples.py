@@ -148,6 +148,8 @@ for _left, _right in PAIRS:
     add("atan2", nonzero(*_left), nonzero(*_right, key=2))
     add("power", positive(*_left), real(*_right))
     add("gate", real(*_left), nonzero(*_right))
+    add("tanh_grad", real(*_left), real(*_right))
+    add("sigmoid_grad", real(*_left), real(*_right))
     add("remainder", *apart(_left, _right))
     add("floor_divide", *apart(_left, _right))
     for _name in ("maximum", "minimum"):
@@ -484,6 +486,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "softplus": lambda x: np.logaddexp(x, np.zeros_like(x)),
     "relu": lambda x: np.maximum(x, 0),
     "gate": lambda y, x: np.where(x > 0, y, 0),
+    "tanh_grad": lambda g, y: g * (1 - y * y),
+    "sigmoid_grad": lambda g, y: g * y * (1 - y),
     "power": lambda x, y: x**y,
     "astype": lambda x, dtype: x.astype(dtype),
     "alias": lambda x: x,

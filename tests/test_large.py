@@ -9,8 +9,8 @@ from autograd_core.ops import channel, elementwise
 from autograd_core.ops.define import registry
 
 NAMES = (
-    "add subtract multiply relu gate where exp sigmoid tanh erf softmax softmax_grad log_softmax sum mean var "
-    "moments channel_sums scale_shift channel_blend normalise"
+    "add subtract multiply relu gate where exp sigmoid sigmoid_grad tanh tanh_grad erf softmax softmax_grad "
+    "log_softmax sum mean var moments channel_sums scale_shift channel_blend normalise"
 ).split()
 
 

@@ -43,6 +43,16 @@ def erf(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return _each(_erf, x)
 
 
+def tanh_grad(g: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """g · (1 − y²): tanh's derivative at its result y."""
+    return _each(_tanh_grad, g, y)
+
+
+def sigmoid_grad(g: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """g · y · (1 − y): sigmoid's derivative at its result y."""
+    return _each(_sigmoid_grad, g, y)
+
+
 def softmax(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """exp(x) / Σ exp(x) along the last axis; NaN in a row with NaN or +∞, or of −∞ only."""
     return _along_rows(_softmax, x)
@@ -55,15 +65,11 @@ def log_softmax(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def softmax_grad(g: npt.NDArray[np.float32], p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """p · (g − Σ g · p) along the last axis: softmax's derivative at its result p."""
-    if g.shape != p.shape:
-        raise ValueError(f"g has the shape {g.shape} but p has {p.shape}: give both the same shape")
     return _along_rows(_softmax_grad, g, p)
 
 
 def _along_rows(function: Kernel, *arrays: npt.NDArray) -> npt.NDArray:
-    for array in arrays:
-        _float32(array)
-    shape = arrays[0].shape
+    shape = _shape(*arrays)
     if not shape or shape[-1] < 1:
         raise ValueError(f"the array has the shape {shape}: it needs a last axis with elements")
     out, row, rows = np.empty(shape, np.float32), shape[-1], math.prod(shape[:-1])
@@ -73,17 +79,24 @@ def _along_rows(function: Kernel, *arrays: npt.NDArray) -> npt.NDArray:
     return out
 
 
-def _each(function: Kernel, x: npt.NDArray) -> npt.NDArray:
-    _float32(x)
-    out = np.empty(x.shape, np.float32)
-    function(checks.ready(x).reshape(-1), out.reshape(-1), tasks=-(-x.size // _TASK))
+def _each(function: Kernel, *arrays: npt.NDArray) -> npt.NDArray:
+    out = np.empty(_shape(*arrays), np.float32)
+    flat = (checks.ready(array).reshape(-1) for array in arrays)
+    function(*flat, out.reshape(-1), tasks=-(-out.size // _TASK))
     return out
 
 
-def _float32(x: npt.NDArray) -> None:
-    checks.floats(x=x)
-    if x.dtype.itemsize != 4:
-        raise TypeError(f"x is {x.dtype.name}: give it as float32 with astype")
+def _shape(*arrays: npt.NDArray) -> tuple[int, ...]:
+    """The one shape of these arrays of float32."""
+    for array in arrays:
+        checks.floats(x=array)
+        if array.dtype.itemsize != 4:
+            raise TypeError(f"x is {array.dtype.name}: give it as float32 with astype")
+        if array.shape != arrays[0].shape:
+            raise ValueError(
+                f"one array has the shape {arrays[0].shape} but another {array.shape}: give all the same shape"
+            )
+    return arrays[0].shape
 
 
 def exact(function):
@@ -212,6 +225,20 @@ def _erf(task: int, x: Floats, out: Floats) -> None:
     """erf x."""
     for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
         out[i] = _erf_of(x[i])
+
+
+@kernel(fast=False)
+def _tanh_grad(task: int, g: Floats, y: Floats, out: Floats) -> None:
+    """g · (1 − y²)."""
+    for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, g.size))):
+        out[i] = g[i] * (_ONE - y[i] * y[i])
+
+
+@kernel(fast=False)
+def _sigmoid_grad(task: int, g: Floats, y: Floats, out: Floats) -> None:
+    """g · y · (1 − y)."""
+    for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, g.size))):
+        out[i] = g[i] * y[i] * (_ONE - y[i])
 
 
 @piece

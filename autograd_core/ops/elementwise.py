@@ -239,7 +239,17 @@ def cosh(x: Array) -> Array:
     return np.cosh(x)
 
 
-@elementwise(lambda g, out: g * (1 - square(out)))
+def _are_large32(g: Any, y: Any) -> bool:
+    return is_large32(g) and is_large32(y) and g.shape == y.shape
+
+
+@elementwise(lambda u, y: tanh_grad(u, y), lambda u, g, y: -2 * u * g * y)
+def tanh_grad(g: Array, y: Array) -> Array:
+    """g · (1 - y²): the derivative of tanh, of which y is the result."""
+    return smooth_kernels().tanh_grad(g, y) if _are_large32(g, y) else g * (1 - y * y)
+
+
+@elementwise(lambda g, out: tanh_grad(g, out))
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent."""
     return smooth_kernels().tanh(x) if is_large32(x) else np.tanh(x)
@@ -264,7 +274,13 @@ def erf(x: Array) -> Array:
     return special.erf(x)
 
 
-@elementwise(lambda g, out: g * out * (1 - out))
+@elementwise(lambda u, y: sigmoid_grad(u, y), lambda u, g, y: u * g * (1 - 2 * y))
+def sigmoid_grad(g: Array, y: Array) -> Array:
+    """g · y · (1 - y): the derivative of sigmoid, of which y is the result."""
+    return smooth_kernels().sigmoid_grad(g, y) if _are_large32(g, y) else g * y * (1 - y)
+
+
+@elementwise(lambda g, out: sigmoid_grad(g, out))
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e⁻ˣ), without overflow and with full relative accuracy on both sides."""
     if is_large32(x):

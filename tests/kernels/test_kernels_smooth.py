@@ -39,6 +39,13 @@ def test_special_values(name):
     np.testing.assert_allclose(getattr(smooth, name)(SPECIAL), want, rtol=3e-7, atol=1e-44)
 
 
+def test_derivatives_at_special_results():
+    g, y = (a.ravel() for a in np.meshgrid(SPECIAL, SPECIAL))
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(smooth.tanh_grad(g, y), g * (1 - y * y), rtol=1e-6)
+        np.testing.assert_allclose(smooth.sigmoid_grad(g, y), g * y * (1 - y), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["tanh", "erf", "sigmoid"])
 def test_bounded_functions_stay_in_their_bounds(name):
     y = getattr(smooth, name)(points())
@@ -116,7 +123,8 @@ X = np.ones((2, 3), np.float32)
         (lambda: smooth.exp([1.0]), TypeError, "x is list"),
         (lambda: smooth.softmax(X[:, :0]), ValueError, "needs a last axis with elements"),
         (lambda: smooth.softmax(np.ones((), np.float32)), ValueError, "needs a last axis"),
-        (lambda: smooth.softmax_grad(X, X[:1]), ValueError, "g has the shape .* but p has"),
+        (lambda: smooth.softmax_grad(X, X[:1]), ValueError, "has the shape .* but another"),
+        (lambda: smooth.tanh_grad(X, X[:1]), ValueError, "has the shape .* but another"),
     ],
 )
 def test_door(call, error, message):
