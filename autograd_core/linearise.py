@@ -92,12 +92,11 @@ class Linearised:
         create = self.create_graph if create_graph is None else create_graph
         roots = []
         for output, given in zip(self.outputs, tree.leaves(cotangent), strict=True):
-            node = node_of(output)
-            seed = as_tensor(given)
-            if seed.shape != np.shape(output):
+            node, seed = node_of(output), as_tensor(given)
+            shape = output.shape if isinstance(output, Tensor) else np.shape(output)
+            if seed.shape != shape:
                 raise ValueError(
-                    f"vjp: the cotangent {describe(seed.array)} does not have the value's shape "
-                    f"{list(np.shape(output))}"
+                    f"vjp: the cotangent {describe(seed.array)} does not have the value's shape {list(shape)}"
                 )
             create = create or (create_graph is None and self.outer_recording and seed.requires_grad)
             if node is not None:
