@@ -124,6 +124,15 @@ def test_a_leaf_used_twice_gets_both_shares():
     assert y.grad.tolist() == [6.0]
 
 
+def test_shares_that_are_added_in_place_change_no_other_cotangent():
+    x, z = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    seed = np.array([1.0, 10.0])
+    (x + z + x + x + x).backward(seed, retain_graph=True)
+    assert seed.tolist() == [1.0, 10.0]
+    assert x.grad.tolist() == [4.0, 40.0]
+    assert z.grad.tolist() == [1.0, 10.0]
+
+
 def test_an_unused_leaf_keeps_grad_none():
     used, unused = leaf(1.0), leaf(1.0)
     p = ag.Parameter([1.0])
