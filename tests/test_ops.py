@@ -1096,6 +1096,32 @@ def test_max_pool_padding_never_wins():
     assert gradient.tolist() == [2.0, 0.0, 2.0]
 
 
+@pytest.mark.parametrize("how", [{"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1}])
+def test_max_pool_keeps_the_places_of_its_last_run_while_the_array_lives(how):
+    one, two = np.random.default_rng(0).standard_normal((2, 2, 3, 16, 16))
+    x = ag.tensor(one, requires_grad=True)
+    y = ag.max_pool(x * 1.0, **how)
+    node = y.node
+    met, winners = node.saved[0], node.params["winners"]
+    assert winners.of(met) is not None
+    assert winners.of(met.copy()) is None
+    y.sum().backward(retain_graph=True)
+    first, x.grad = x.grad, None
+    node.primitive.forward(two, **node.params)  # places in another array: not for this graph
+    y.sum().backward(retain_graph=True)
+    np.testing.assert_array_equal(x.grad, first)
+    met[:], x.grad = two, None
+    node.primitive.forward(met, **node.params)  # the same array, with other numbers: a step that runs again
+    y.sum().backward()
+    other = ag.tensor(two, requires_grad=True)
+    ag.max_pool(other, **how).sum().backward()
+    np.testing.assert_array_equal(x.grad, other.grad)
+    del met
+    assert not winners.found
+    with ag.no_grad():
+        assert ag.max_pool(x, **how).node is None
+
+
 def test_max_pool_of_integers_says_what_to_do():
     with pytest.raises(TypeError, match=r"int64.*float32"):
         ag.max_pool(ag.tensor(np.array([[[1, 7, 3, 2]]])), 2)

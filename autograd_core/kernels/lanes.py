@@ -242,17 +242,6 @@ def winner(typing, held, value, choice, other):
     return types.UniTuple(held, 2)(held, value, choice, other), emit
 
 
-@intrinsic
-def where_equal(typing, one, two, value):
-    """`value` where one == two, else 0."""
-
-    def emit(context, builder, signature, args):
-        one, two, value = args
-        return builder.select(builder.fcmp_ordered("==", one, two), value, ir.Constant(value.type, None))
-
-    return value(one, two, value), emit
-
-
 # Order ----------------------------------------------------------------------------------------------------------
 
 

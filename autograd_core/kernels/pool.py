@@ -13,8 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from autograd_core.kernels import checks, pool_pairs, pool_planes
+from autograd_core.kernels import checks, pool_pairs, pool_planes, pool_winners
 from autograd_core.kernels.pool_window import Window, lanes_of, prepared
+
+# Where the largest elements stand, as the kernels of `pool_winners` keep it.
+Winners = npt.NDArray[np.uint8] | None
 
 _TASK = 1 << 14  # elements of x that a task has at least
 _TASKS = 64  # tasks at most: each has its part of the scratch block
@@ -37,6 +40,21 @@ def max_pool(
     return _fold(x, window, average=False)
 
 
+def max_pool_winners(
+    x: npt.NDArray,
+    *,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[npt.NDArray, Winners]:
+    """What max_pool gives, and where these elements stand, for max_pool_put: None for windows other than the usual."""
+    window = _window("x", x, kernel_size, stride, padding, dilation)
+    if window.pairs and x.size:
+        return _choose(x, window)
+    return _fold(x, window, average=False), None
+
+
 def max_pool_put(
     g: npt.NDArray,
     x: npt.NDArray,
@@ -45,12 +63,16 @@ def max_pool_put(
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
+    winners: Winners = None,
 ) -> npt.NDArray:
-    """Zeros like x (N, C, *S) with g (N, C, *out) added where each window's largest element stands."""
+    """Zeros like x (N, C, *S) with g (N, C, *out) added where each window's largest element stands.
+
+    `winners`: what max_pool_winners gave for x; without it they are found again.
+    """
     window = _window("x", x, kernel_size, stride, padding, dilation)
     _matches("g", g, x, window.out)
-    if window.pairs:
-        return _spread_pairs(x, g, window, average=False)
+    if window.pairs and x.size:
+        return _put_pairs(g, _choose(x, window)[1] if winners is None else winners, window)
     return _route(x, g, _like(x, window.size), window, back=True)
 
 
@@ -91,10 +113,12 @@ def avg_pool_grad(
         raise ValueError(
             f"g has the spatial shape {g.shape[2:]} but spatial {window.size} gives {window.out}: give g that shape"
         )
-    if window.pairs:
-        return _spread_pairs(g, g, window, average=True)
     dx = _like(g, window.size)
-    if dx.size:
+    if not dx.size:
+        return dx
+    if window.pairs:
+        _spread_pairs(g, dx, window)
+    else:
         sizes, scratch, how = _tasks(dx, window)
         pool_planes.spread(
             _flat(g), dx.reshape(-1), scratch, sizes, window.rows, window.starts, window.lines, window.columns,
@@ -126,20 +150,40 @@ def _fold(x: npt.NDArray, window: Window, average: bool) -> npt.NDArray:
     return y
 
 
-def _spread_pairs(x: npt.NDArray, g: npt.NDArray, window: Window, average: bool) -> npt.NDArray:
+def _choose(x: npt.NDArray, window: Window) -> tuple[npt.NDArray, npt.NDArray[np.uint8]]:
+    y = _like(x, window.out)
+    sizes, how = _pairs(x.size, window)
+    if window.pairs == 2:
+        registers = -(-window.out[-1] // lanes_of(y.dtype))
+        winners = np.empty(y.size // window.out[-1] * registers * 2, np.uint8)
+        pool_winners.choose_twos(_flat(x), y.reshape(-1), winners, *sizes, **how)
+    else:
+        winners = np.empty(y.size, np.uint8)
+        scratch = _lines(y.dtype, window, how["tasks"])
+        pool_winners.choose_threes(_flat(x), y.reshape(-1), winners, scratch, *sizes, **how)
+    return y, winners
+
+
+def _put_pairs(g: npt.NDArray, winners: npt.NDArray[np.uint8], window: Window) -> npt.NDArray:
     dx = _like(g, window.size)
-    if not dx.size:
-        return dx
+    sizes, how = _pairs(dx.size, window)
+    put = pool_winners.put_twos if window.pairs == 2 else pool_winners.put_threes
+    put(_flat(g), winners, dx.reshape(-1), *sizes, **how)
+    return dx
+
+
+def _spread_pairs(g: npt.NDArray, dx: npt.NDArray, window: Window) -> None:
     sizes, how = _pairs(dx.size, window)
     if window.pairs == 2:
-        pool_pairs.spread_twos(_flat(x), _flat(g), dx.reshape(-1), *sizes, average, **how)
-        return dx
-    scratch = np.empty(how["tasks"] * pool_pairs.LINES * (window.out[-1] + lanes_of(dx.dtype)), dx.dtype)
-    if average:
-        pool_pairs.spread_threes(_flat(g), dx.reshape(-1), scratch, *sizes, **how)
+        pool_pairs.spread_twos(_flat(g), dx.reshape(-1), *sizes, **how)
     else:
-        pool_pairs.put_threes(_flat(x), _flat(g), dx.reshape(-1), scratch, *sizes, **how)
-    return dx
+        scratch = _lines(dx.dtype, window, how["tasks"])
+        pool_pairs.spread_threes(_flat(g), dx.reshape(-1), scratch, *sizes, **how)
+
+
+def _lines(dtype: np.dtype, window: Window, tasks: int) -> npt.NDArray:
+    """The scratch block of the kernels for 3 × 3 windows."""
+    return np.empty(tasks * pool_pairs.LINES * (window.out[-1] + lanes_of(dtype)), dtype)
 
 
 def _route(x: npt.NDArray, one: npt.NDArray, two: npt.NDArray, window: Window, back: bool) -> npt.NDArray:

@@ -1,13 +1,13 @@
 """Pooling. Two closed families: max pooling with putting at and taking from the places of the largest elements, and
 average pooling with its transpose.
 
-The places are found again from x in the backward pass: that takes less time than writing and reading them, and a
-forward pass without derivatives computes nothing for them.
+A forward pass that is recorded keeps the places for the first derivative; otherwise they are found again from x.
 """
 
 # pyright: reportGeneralTypeIssues=false
 # A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,19 +17,54 @@ from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.conv import Size, tuple_of
 from autograd_core.ops.define import operation
 from autograd_core.ops.elementwise import zeros_like
+from autograd_core.tape import Value, state
+
+
+class Winners:
+    """Where max_pool found the largest elements of an array, for as long as that array lives.
+
+    Each forward pass fills it anew. So nobody takes the places of one array for those of another, not even where a
+    recorded operation is run again, and a graph whose saved arrays are freed keeps none.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Array | None] = [None]
+        self.array: Any = lambda: None
+
+    def keep(self, x: Array, places: Array | None) -> None:
+        """These are the places in x."""
+        self.found = found = [places]
+        self.array = weakref.ref(x, lambda _: found.clear())
+
+    def of(self, x: Array) -> Array | None:
+        """The places in x, where they are known."""
+        return self.found[0] if self.array() is x else None
+
+
+_NOT_KEPT = Winners()
 
 
 @operation(
-    lambda g, x, kernel_size, stride, padding, dilation: max_pool_put(
-        g, x, kernel_size, stride, padding, dilation
+    lambda g, x, kernel_size, stride, padding, dilation, winners: max_pool_put(
+        g, x, kernel_size, stride, padding, dilation, winners
     )
 )
 def _max_pool(
-    x: Array, kernel_size: Shape = (), stride: Shape = (), padding: Shape = (), dilation: Shape = ()
+    x: Array,
+    kernel_size: Shape = (),
+    stride: Shape = (),
+    padding: Shape = (),
+    dilation: Shape = (),
+    winners: Winners = _NOT_KEPT,
 ) -> Array:
     from autograd_core.kernels import pool as kernels
 
-    return kernels.max_pool(x, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    how = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+    if winners is _NOT_KEPT:
+        return kernels.max_pool(x, **how)
+    y, places = kernels.max_pool_winners(x, **how)
+    winners.keep(x, places)
+    return y
 
 
 # Which element is the largest is a choice among pieces: as a function of x, its derivative is zero.
@@ -46,13 +81,13 @@ def max_pool_put(
     stride: Shape = (),
     padding: Shape = (),
     dilation: Shape = (),
+    winners: Winners = _NOT_KEPT,
 ) -> Array:
     """Zeros like x with g added where each window's largest element stands: max_pool's derivative."""
     from autograd_core.kernels import pool as kernels
 
-    return kernels.max_pool_put(
-        g, x, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
-    )
+    how = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+    return kernels.max_pool_put(g, x, **how, winners=winners.of(x))
 
 
 @operation(
@@ -92,12 +127,14 @@ def max_pool(
     """
     n = _spatial_ndim("max_pool", x)
     kernel = tuple_of("kernel_size", kernel_size, n)
+    recorded = isinstance(x, Value) and x.node is not None and state.recording
     return _max_pool(
         x,
         kernel_size=kernel,
         stride=kernel if stride is None else tuple_of("stride", stride, n),
         padding=tuple_of("padding", padding, n),
         dilation=tuple_of("dilation", dilation, n),
+        winners=Winners() if recorded else _NOT_KEPT,
     )
 
 

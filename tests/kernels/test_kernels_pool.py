@@ -71,7 +71,14 @@ def test_max_pool(drawn, dtype, seed):
     np.testing.assert_array_equal(y, naive.max_pool(x, **how))
     h, g = (rng.integers(-9, 9, a.shape).astype(dtype) for a in (x, y))  # small integers add exactly
     np.testing.assert_array_equal(pool.max_pool_take(h, x, **how), naive.max_pool_take(h, x, **how))
-    np.testing.assert_array_equal(pool.max_pool_put(g, x, **how), naive.max_pool_put(g, x, **how))
+    put = naive.max_pool_put(g, x, **how)
+    np.testing.assert_array_equal(pool.max_pool_put(g, x, **how), put)
+    again, winners = pool.max_pool_winners(x, **how)
+    np.testing.assert_array_equal(again, y)
+    # With the winners x itself is not looked at.
+    np.testing.assert_array_equal(
+        pool.max_pool_put(g, x if winners is None else -x, **how, winners=winners), put
+    )
 
 
 @settings(max_examples=100, deadline=None)
