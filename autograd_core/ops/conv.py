@@ -31,6 +31,8 @@ def _kernels() -> Any:
 
 def tuple_of(name: str, value: Size, ndim: int) -> Shape:
     """One integer for each spatial dimension."""
+    if type(value) is int:
+        return (value,) * ndim
     sizes: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value,) * ndim
     if len(sizes) != ndim or not all(isinstance(s, int | np.integer) for s in sizes):
         raise ValueError(
