@@ -186,6 +186,30 @@ def primitive(function: Any = None, *, name: str | None = None) -> Any:
     return UserPrimitive(function, name)
 
 
+def compile(f: Any = None, *, verify_every: int = 0) -> Any:
+    """The function, compiled: its first call runs it as it stands, later ones replay what it did as one program.
+
+    A training step may be compiled whole: forward pass, `backward()`, the optimizer's step, random draws. Every call
+    leaves everything (results, parameters, gradients, buffers, the random stream) as the function itself would have.
+    Other shapes, dtypes, modes or Python numbers make another program; see `autograd_core.compiler`. Also a decorator.
+
+    Inside, Python cannot look at numbers that are computed: `float(t)`, `if t > 0` raise TracedValueError, with the
+    line and the mend. `verify_every=k`: every k-th call also runs the function itself, and raises where they differ.
+
+    >>> import autograd_core as ag
+    >>> @ag.compile
+    ... def f(x):
+    ...     return (x * x).sum()
+    >>> [f(ag.tensor([1.0, n])).item() for n in (1.0, 2.0, 3.0)]
+    [2.0, 5.0, 10.0]
+    """
+    if f is None:
+        return lambda function: compile(function, verify_every=verify_every)
+    from autograd_core.compiler import Compiled
+
+    return Compiled(f, verify_every)
+
+
 def draw(t: Any, **options: Any) -> Any:
     """The picture of how a tensor, or several in a list, were computed: a `Graph` with `.dot`, `.svg()`, `.save(path)`.
 

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from autograd_core.dtypes import DTypeLike, as_array
 from autograd_core.errors import describe
-from autograd_core.tape import Value, state
+from autograd_core.ops.elementwise import astype
+from autograd_core.tape import Value, capturing, state
 from autograd_core.tensor import Operand, Tensor
 
 
@@ -25,6 +26,10 @@ class _State(Tensor):
                 f"assign: {describe(array)} does not fit {type(self).__name__} {getattr(self, 'name', '')} "
                 f"{describe(self.array)}: shapes must be equal"
             )
+        if (capture := capturing()) is not None:
+            capture.touch(self)
+            if isinstance(value, Value) and array.dtype != self.array.dtype:
+                array = astype(value, dtype=self.array.dtype).array
         self.array = array if array.dtype == self.array.dtype else array.astype(self.array.dtype)
 
     def _rebind(self, new: Tensor, operation: str) -> Self:

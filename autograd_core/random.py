@@ -13,9 +13,12 @@ import numpy as np
 
 from autograd_core.dtypes import Array, DTypeLike, Shape, check_dtype, default_dtype
 from autograd_core.ops import random as draws
+from autograd_core.ops.elementwise import floor, minimum
+from autograd_core.ops.index import argsort
 from autograd_core.ops.shape import as_sizes
 from autograd_core.parameter import Buffer
 from autograd_core.primitive import Primitive
+from autograd_core.tape import capturing
 from autograd_core.tensor import Tensor
 
 stream = Buffer(
@@ -64,7 +67,10 @@ def _draw(primitive: Primitive, shape: Any, dtype: DTypeLike | None) -> Tensor:
     kind = default_dtype() if dtype is None else check_dtype(dtype)
     with _lock:
         drawn = primitive(stream, shape=size, dtype=kind)
-        stream.array = draws.advanced(stream.array, primitive.name, size, kind)
+        moved = draws.advanced(stream, primitive.name, size, kind)
+        if (capture := capturing()) is not None:
+            capture.touch(stream)
+        stream.array = moved.array
     return drawn
 
 
@@ -115,8 +121,8 @@ def integers(low: int, high: int, shape: int | Shape = ()) -> Tensor:
     """
     if high <= low:
         raise ValueError(f"integers: there is none in [{low}, {high}): high must exceed low")
-    drawn = _draw(draws.uniform, shape, np.float64).array
-    return Tensor(np.minimum(low + np.floor(drawn * (high - low)).astype(np.int64), high - 1))
+    drawn = _draw(draws.uniform, shape, np.float64)
+    return minimum(low + floor(drawn * (high - low)).astype(np.int64), high - 1)
 
 
 def permutation(n: int) -> Tensor:
@@ -126,4 +132,4 @@ def permutation(n: int) -> Tensor:
     >>> sorted(ag.random.permutation(3).tolist())
     [0, 1, 2]
     """
-    return Tensor(np.argsort(_draw(draws.uniform, (n,), np.float64).array, kind="stable"))
+    return argsort(_draw(draws.uniform, (n,), np.float64))

@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd_core.dtypes import Shape
 from autograd_core.errors import describe, explain
-from autograd_core.tape import Leaf, Node, Value, array_of, recording, state, wrap
+from autograd_core.tape import Leaf, Node, Value, array_of, capturing, recording, state, wrap
 
 FREED = (
     "backward: the saved arrays of this graph were freed by an earlier backward(): pass retain_graph=True to that "
@@ -31,8 +31,9 @@ def sweep(
     """Cotangents of `targets` (None: of every leaf reached), given those of the roots.
 
     Without `create_graph` cotangents are ndarrays and the rules run as plain numpy; with it they are tensors and
-    the rules are recorded like any other operation. Targets end the sweep: nothing older than the oldest of them is
-    visited. Raises RuntimeError where an earlier sweep has freed the graph.
+    the rules are recorded like any other operation. While the compiler looks on they are tensors too. Targets end the
+    sweep: nothing older than the oldest of them is visited. Raises RuntimeError where an earlier sweep has freed the
+    graph.
     """
     oldest = min((node.index for node in targets), default=0) if targets is not None else 0
     found: dict[Node, Any] = {}
@@ -40,10 +41,13 @@ def sweep(
     own: set[int] = set()  # of these the cotangent is a sum made here: nobody else has the array
     heap: list[int] = []
     for node, cotangent in roots:
+        if capturing() is not None and not isinstance(cotangent, Value):
+            cotangent = wrap(cotangent)
         if node.index not in pending:
             heappush(heap, -node.index)
         pending[node.index] = (node, _sum(pending.get(node.index), cotangent))
     path = state.module_path
+    as_tensors = create_graph or capturing() is not None
     try:
         with recording(create_graph):
             while heap:
@@ -52,7 +56,7 @@ def sweep(
                     if targets is None or node in targets:
                         found[node] = cotangent
                     continue
-                for parent, contribution in pull_back(node, cotangent, oldest, create_graph):
+                for parent, contribution in pull_back(node, cotangent, oldest, as_tensors):
                     index = parent.index
                     if index not in pending:
                         pending[index] = (parent, contribution)
@@ -76,12 +80,12 @@ def _sum(earlier: tuple[Node, Any] | None, contribution: Any) -> Any:
     return contribution if earlier is None else earlier[1] + contribution
 
 
-def pull_back(node: Node, g: Any, oldest: int, create_graph: bool) -> list[tuple[Node, Any]]:
+def pull_back(node: Node, g: Any, oldest: int, as_tensors: bool) -> list[tuple[Node, Any]]:
     """Each input that needs a gradient, with its share of the cotangent `g` of the node's output."""
     saved, plan, inputs = node.saved, node.plan, node.inputs
     if saved is None or plan is None:
         raise RuntimeError(FREED)
-    if create_graph:
+    if as_tensors:
         saved = _as_tensors(node, saved)
         state.module_path = node.module_path
     joint = plan.joint(g, saved, node) if plan.joint is not None else None
@@ -92,10 +96,10 @@ def pull_back(node: Node, g: Any, oldest: int, create_graph: bool) -> list[tuple
             continue
         try:
             share = call_rule(g, saved, node.params) if joint is None else joint[position]
-            if create_graph or type(share) is not np.ndarray:
+            if as_tensors or type(share) is not np.ndarray:
                 if share is None:
                     continue
-                share = _normalised(share, create_graph)
+                share = _normalised(share, as_tensors)
             if share.shape != parent.shape:
                 share = _fitted(share, node, parent)
         except Exception as error:
@@ -126,9 +130,9 @@ def _as_tensors(node: Node, saved: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*tensors, *saved[len(tensors) :])
 
 
-def _normalised(share: Any, create_graph: bool) -> Any:
+def _normalised(share: Any, as_tensor: bool) -> Any:
     """A rule may return a tensor, an ndarray or a scalar: one kind goes on."""
-    if create_graph:
+    if as_tensor:
         return share if isinstance(share, Value) else wrap(np.asarray(share))
     if isinstance(share, Value):
         return share.array

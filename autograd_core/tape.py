@@ -35,9 +35,41 @@ class _ThreadState(threading.local):
     recording = True
     assigning = True
     module_path = ""
+    capture: Any = None  # the compiler's record of what is computed
 
 
 state = _ThreadState()
+
+
+def capturing() -> Any:
+    """The compiler's record, when this thread is running a function for it."""
+    return state.capture if captures else None
+
+
+structure = [0]  # counts changes of modules' attributes: what was compiled looks whether it still holds
+captures = 0  # how many threads are being captured: looking at a thread's own state takes four times as long
+_counting = threading.Lock()
+
+
+class captured(ContextDecorator):
+    """Let the compiler's record of this thread see all operations."""
+
+    def __init__(self, record: Any) -> None:
+        self.record = record
+
+    def __enter__(self) -> Any:
+        self._count(1)
+        state.capture = self.record
+        return self.record
+
+    def __exit__(self, *_: object) -> None:
+        state.capture = None
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        global captures
+        with _counting:
+            captures += change
 
 
 class recording(ContextDecorator):
@@ -205,6 +237,8 @@ def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARA
         out = np.asarray(out)
     if out.dtype.char not in _COMPUTED:
         out = _lifted(primitive, arrays, params, out)
+    if captures and state.capture is not None:
+        state.capture.record(primitive, args, arrays, params, out)
     if needs and state.recording and out.dtype.kind == "f":
         plan = primitive.plans.get(needs | bit) or primitive.plan(needs, len(arrays))
         arrays.append(out)

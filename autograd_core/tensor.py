@@ -20,7 +20,7 @@ from autograd_core.ops import linalg, reduce
 from autograd_core.ops import shape as shaping
 from autograd_core.ops.define import registry
 from autograd_core.primitive import Primitive, explaining
-from autograd_core.tape import Leaf, Node, Value, apply, operand_array, set_result_type, state
+from autograd_core.tape import Leaf, Node, Value, apply, capturing, operand_array, set_result_type, state
 from autograd_core.tree import leaves, tree_map
 
 _OPERANDS = (Value, int, float, np.ndarray, np.generic, list, tuple)
@@ -115,14 +115,21 @@ class Tensor(Value):
         """The tensor with its last two axes swapped."""
         return shaping.matrix_transpose(self)
 
+    def _look(self, how: str) -> None:
+        """Python is going to look at the numbers: inside a compiled function they must be constant."""
+        if (capture := capturing()) is not None:
+            capture.read(self, how)
+
     def numpy(self) -> Array:
         """The elements as a read-only ndarray, without a copy."""
+        self._look("numpy()")
         view = self.array.view()
         view.flags.writeable = False
         return view
 
     def item(self) -> Any:
         """The one element, as a Python number."""
+        self._look("the value")
         if self.size != 1:
             raise ValueError(
                 f"item: {describe(self.array)} has {self.size} elements, not 1: index it or reduce it first"
@@ -131,6 +138,7 @@ class Tensor(Value):
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
+        self._look("tolist()")
         return self.array.tolist()
 
     def __float__(self) -> float:
@@ -155,12 +163,14 @@ class Tensor(Value):
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise TypeError("a 0-d tensor cannot be iterated over: use .item()")
+        self._look("iteration")
         return (self[row] for row in range(self.array.shape[0]))
 
     def __contains__(self, value: Operand) -> bool:
-        return bool((self == value).array.any())
+        return bool((self == value).any())
 
     def __repr__(self) -> str:
+        self._look("print")
         text = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=100)
         made_by = self.node.primitive if self.node else None
         graph = f", from={made_by.name}" if made_by else ", requires_grad=True" if self.node else ""
@@ -200,7 +210,10 @@ class Tensor(Value):
     @property
     def grad(self) -> Tensor | None:
         """What `backward` has added up for this leaf; None before the first one that reached it."""
-        return getattr(self, "_grad", None)
+        grad = getattr(self, "_grad", None)
+        if (capture := capturing()) is not None:
+            capture.grad_read(self, grad)
+        return grad
 
     @grad.setter
     def grad(self, value: Operand) -> None:
@@ -208,6 +221,8 @@ class Tensor(Value):
             value = Tensor(as_array(value, self.dtype, copy=True))
         if value is not None and value.shape != self.shape:
             raise ValueError(f"grad: {describe(value.array)} is not of the tensor's shape {list(self.shape)}")
+        if (capture := capturing()) is not None:
+            capture.grad_set(self)
         self._grad = value
 
     def backward(
@@ -228,7 +243,7 @@ class Tensor(Value):
                 if not isinstance(g, Tensor):
                     g = Tensor(np.asarray(g))
                 before = owner.grad
-                owner._grad = g if before is None else before + g
+                owner.grad = g if before is None else before + g
 
     def detach(self) -> Tensor:
         """The same elements, cut off from the tape."""
@@ -247,6 +262,8 @@ class Tensor(Value):
                     "write x = x ... instead"
                 )
             new = e.astype(new, dtype=self.dtype)
+        if (capture := capturing()) is not None:
+            capture.touch(self)
         if state.recording or self.node is None:
             self.node = new.node
         self.array = new.array
@@ -352,6 +369,7 @@ class Tensor(Value):
     # NumPy's protocols, copying ---------------------------------------------------------------------------
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        self._look("numpy()")
         wanted = np.dtype(dtype) if dtype is not None else self.dtype
         if copy or wanted != self.dtype:
             if copy is False:

@@ -13,7 +13,7 @@ from numpy import ndarray
 from autograd_core.dtypes import Array
 from autograd_core.errors import EXPLAINED, describe, explain
 from autograd_core.parameter import Buffer, Parameter
-from autograd_core.tape import Value, operand, state
+from autograd_core.tape import Value, capturing, operand, state, structure
 from autograd_core.tensor import Tensor
 
 _PATH = "_path"  # where a module keeps its own path
@@ -47,12 +47,22 @@ class Module:
         """What the module computes; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        structure[0] += 1
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        structure[0] += 1
+        object.__delattr__(self, name)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for arg in args:
             if type(arg) is ndarray:
                 args = tuple(Tensor(operand(a)) if type(a) is ndarray else a for a in args)
                 break
         outer: Any = state.module_path
+        if (capture := capturing()) is not None:
+            capture.met(self)
         if outer:
             try:
                 reference, path = outer.places[id(self)]

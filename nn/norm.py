@@ -58,9 +58,9 @@ class BatchNorm(Module):
 
     def _remember(self, moments: Tensor) -> None:
         old, new = self.momentum, 1 - self.momentum
-        mean, var = moments * new
-        self.running_mean.assign(self.running_mean * old + mean)
-        self.running_var.assign(self.running_var * old + var)
+        weighted = moments * new
+        self.running_mean.assign(self.running_mean * old + weighted[0])
+        self.running_var.assign(self.running_var * old + weighted[1])
 
     def _misfit(self, x: Tensor) -> Exception:
         if x.ndim < 2:

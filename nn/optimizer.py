@@ -11,7 +11,7 @@ import numpy as np
 from autograd_core.dtypes import Array
 from autograd_core.errors import describe
 from autograd_core.parameter import Buffer, Parameter
-from autograd_core.tape import state
+from autograd_core.tape import capturing, recording, state
 from autograd_core.tensor import Tensor
 
 Params = Iterable[Parameter] | Iterable[tuple[str, Parameter]]
@@ -28,7 +28,7 @@ class Setting:
         self.name = name
 
     def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
-        return self if optimizer is None else optimizer.settings[self.name].array.item()
+        return self if optimizer is None else optimizer.settings[self.name].item()
 
     def __set__(self, optimizer: Optimizer, value: float | Tensor) -> None:
         if not isinstance(value, Tensor):
@@ -86,6 +86,8 @@ class Optimizer:
         """Change every parameter that has a gradient. One without is left alone, its moments and count too."""
         if not state.assigning:
             return  # a checkpointed function runs again: its effects have happened
+        if capturing() is not None:
+            return self.recorded_step()
         settings = [setting.array.item() for setting in self.settings.values()]
         counts = self.counts.array.tolist()
         known: dict[Any, list[Array]] = {}  # parameters mostly share count and dtype, so their rates too
@@ -116,18 +118,21 @@ class Optimizer:
 
     def recorded_step(self) -> None:
         """The same step by operations on tensors: slower, but the tape sees all of it, learning rate included."""
-        has_grad = [p.grad is not None for p in self.params]
-        self.counts.assign(self.counts + np.array(has_grad, np.int64))
-        for i, (p, moments) in enumerate(self.slots):
-            if p.grad is None:
-                continue
-            rates = self.rates(self.counts[i], *self.settings.values())
-            # A Python float is weak, a tensor is not: cast, or float32 parameters would be computed in float64.
-            weak = [rate.astype(p.dtype) for rate in rates]
-            x, changed = self.update(p, p.grad, moments, weak)
-            p.assign(x)
-            for moment, value in zip(moments, changed):
-                moment.assign(value)
+        with recording(False):
+            has_grad = [p.grad is not None for p in self.params]
+            self.counts.assign(self.counts + np.array(has_grad, np.int64))
+            rates = self.rates(
+                self.counts, *self.settings.values()
+            )  # one of each for each parameter, or for all
+            for i, (p, moments) in enumerate(self.slots):
+                if p.grad is None:
+                    continue
+                # A Python float is weak, a tensor is not: cast, or float32 parameters would be computed in float64.
+                weak = [(rate[i] if rate.ndim else rate).astype(p.dtype) for rate in rates]
+                x, changed = self.update(p, p.grad, moments, weak)
+                p.assign(x)
+                for moment, value in zip(moments, changed):
+                    moment.assign(value)
 
     def zero_grad(self) -> None:
         """Set every parameter's `.grad` to None."""

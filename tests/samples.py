@@ -379,6 +379,7 @@ add("scale_shift", real(4, 3), 0.0, real(3), 1)
 
 # Random draws: tests/test_random.py goes further ------------------------------------------------------------
 
+add("advance", np.array([7, 3], np.uint64), blocks=5)
 for _shape in [(), (5,), (2, 3), (0,)]:
     for _dtype in ("float32", "float64"):
         add("uniform", np.array([7, 3], np.uint64), shape=_shape, dtype=np.dtype(_dtype))
@@ -533,6 +534,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "max_pool_take": naive.max_pool_take,
     "avg_pool": naive.avg_pool,
     "avg_pool_grad": naive.avg_pool_grad,
+    "advance": lambda stream, blocks: np.array([stream[0], stream[1] + blocks], np.uint64),
     "uniform": lambda stream, shape, dtype: naive.uniform(7, 3, math.prod(shape), dtype).reshape(shape),
     "normal": lambda stream, shape, dtype: naive.normal(7, 3, math.prod(shape), dtype).reshape(shape),
 }

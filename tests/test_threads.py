@@ -99,7 +99,7 @@ def touch(task: int, out: Ints) -> None:
 def test_the_number_holds_in_every_python_thread(monkeypatch):
     """numba's own number is each Python thread's; the engine's is one for the process."""
     parallel = []
-    monkeypatch.setattr(launch, "_all_threads", lambda *given: parallel.append(given))
+    monkeypatch.setattr(launch, "all_threads", lambda *given: parallel.append(given))
     ag.set_num_threads(1)
     on_threads(1, lambda i: touch(np.zeros(8, np.int64), tasks=8))
     assert not parallel

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from autograd_core.kernels import conv_stencil, conv_tile, conv_tile_weight, winograd
 from autograd_core.kernels.conv_geometry import Geometry
-from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Plan, Table, plan
-from autograd_core.kernels.launch import Constants
+from autograd_core.kernels.conv_pack import pack
+from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Table, plan
+from autograd_core.kernels.launch import Constants, all_finite, any_set, scratch, table
 from autograd_core.kernels.stencil_plan import SEGMENT, StencilPlan, stencil_plan
 from autograd_core.kernels.vector import ROWS, VECTORS, width_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
@@ -36,7 +37,7 @@ class Call(NamedTuple):
     constants: Constants
     tasks: int
     size: int  # elements of its weights or sums
-    rest: tuple[int, ...]  # what else the method needs
+    rest: tuple[Any, ...]  # what else the method needs
 
 
 def convolve(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
@@ -55,7 +56,7 @@ def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
         _weight_direct(g, x, dw, geo)
     else:
         return
-    if not np.isfinite(dw).all():
+    if not all_finite(dw):
         _weight_by_tap(g, x, dw, geo)
 
 
@@ -65,25 +66,28 @@ def _ends(geo: Geometry, of_input: bool) -> tuple[int, int, int, int]:
     return (geo.outputs, geo.inputs, y, x) if of_input else (geo.inputs, geo.outputs, x, y)
 
 
-def _packed(w: Array, geo: Geometry, of_input: bool, taps: Sequence[Table], width: int) -> Array:
-    """w (O, C/groups, taps) as (group, block of output channels, pass, inner channel, tap of the pass, lane), flat.
+class Packing(NamedTuple):
+    """The taps of all passes, one after the other, and where those of each pass begin."""
 
-    The `width` lanes are output channels going forward and input channels going back; missing ones are 0.
-    """
-    w = w.reshape(geo.groups, geo.outputs, geo.inputs, geo.taps)
-    if not of_input:
-        w = w.swapaxes(1, 2)
-    inner, outer = w.shape[1:3]
-    wide = -(-outer // width)
-    packed = np.zeros((geo.groups, wide, inner * sum(t.size for t in taps), width), w.dtype)
-    at = 0
-    for of_pass in taps:
-        terms = w[..., of_pass].transpose(0, 1, 3, 2).reshape(geo.groups, inner * of_pass.size, outer)
-        for b in range(wide):
-            lanes = terms[..., b * width : (b + 1) * width]
-            packed[:, b, at : at + terms.shape[1], : lanes.shape[-1]] = lanes
-        at += terms.shape[1]
-    return packed.reshape(-1)
+    taps: Array
+    first: Array
+
+    @classmethod
+    def of(cls, passes: Sequence[Table]) -> Packing:
+        taps = np.concatenate([np.zeros(0, np.int64), *passes])
+        return cls(table(taps), table(np.cumsum([0, *(each.size for each in passes)])))
+
+
+def _packed(w: Array, geo: Geometry, of_input: bool, packing: Packing, width: int) -> Array:
+    """The weights as the kernels read them: see `conv_pack.pack`."""
+    inner, outer, _, _ = _ends(geo, of_input)
+    blocks = geo.groups * -(-outer // width)
+    packed = scratch(blocks * inner * packing.taps.size * width, w.dtype)
+    pack(
+        w, packed, *packing, inner, outer, geo.taps, width, int(of_input), tasks=blocks,
+        serial=packed.size < SERIAL // 4,
+    )  # fmt: skip
+    return packed
 
 
 # Stencils -------------------------------------------------------------------------------------------------------
@@ -107,7 +111,7 @@ def _stencil_constants(how: StencilPlan, geo: Geometry, of_input: bool, dtype: n
 
 
 @lru_cache(maxsize=256)
-def _stencil_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> tuple[StencilPlan, Call]:
+def _stencil_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     how = stencil_plan(geo, of_input)
     _, _, source_plane, out_plane = _ends(geo, of_input)
     tasks = min(geo.batch * geo.groups * (how.segments.size // SEGMENT), MOST_TASKS)
@@ -115,13 +119,12 @@ def _stencil_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> tuple[Stenc
         conv_stencil.convolve, *_stencil_constants(how, geo, of_input, dtype), how.width, how.step_h, how.step_w,
         how.masks.shape[1], source_plane, out_plane, tasks,
     )  # fmt: skip
-    return how, Call(constants, tasks, 0, ())
+    return Call(constants, tasks, 0, (Packing.of([how.order]),))
 
 
 def _stencil(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
-    how, call = _stencil_call(geo, of_input, w.dtype)
-    w = w.reshape(geo.groups, geo.outputs, geo.inputs, geo.taps)
-    weights = (w.swapaxes(1, 2) if of_input else w)[..., how.order].reshape(-1)
+    call = _stencil_call(geo, of_input, w.dtype)
+    weights = _packed(w, geo, of_input, call.rest[0], 1)
     conv_stencil.convolve(
         source, weights, out, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
     )
@@ -153,7 +156,7 @@ def _weight_stencil(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
 
 
 @lru_cache(maxsize=256)
-def _direct_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> tuple[Plan, Call]:
+def _direct_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     how = plan(geo, of_input, dtype.itemsize)
     blocks = how.blocks
     inner, outer, source_plane, out_plane = _ends(geo, of_input)
@@ -162,12 +165,12 @@ def _direct_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> tuple[Plan, 
         conv_tile.convolve, how.passes, how.rows, how.targets, how.steps, *blocks.reads, *blocks.writes, geo.batch,
         geo.groups, inner, outer, blocks.images, blocks.positions, blocks.window, source_plane, out_plane, parts,
     )  # fmt: skip
-    return how, Call(constants, blocks.count * geo.groups * parts, 0, ())
+    return Call(constants, blocks.count * geo.groups * parts, 0, (Packing.of(how.taps),))
 
 
 def _direct(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
-    how, call = _direct_call(geo, of_input, w.dtype)
-    packed = _packed(w, geo, of_input, how.taps, width_of(w.dtype))
+    call = _direct_call(geo, of_input, w.dtype)
+    packed = _packed(w, geo, of_input, call.rest[0], width_of(w.dtype))
     conv_tile.convolve(
         source, packed, out, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
     )
@@ -193,7 +196,7 @@ def _weight_direct_call(geo: Geometry, dtype: np.dtype) -> Call:
 
 def _weight_direct(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     call = _weight_direct_call(geo, g.dtype)
-    sums, serial = np.empty(call.size, g.dtype), geo.multiply_adds < SERIAL
+    sums, serial = scratch(call.size, g.dtype), geo.multiply_adds < SERIAL
     conv_tile_weight.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
     _add_chunks(sums, dw, geo, call, serial)
 
@@ -252,11 +255,11 @@ def _winograd(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool
     call = _winograd_call(geo, of_input, width_of(w.dtype))
     inner, outer, channels, blocks = call.rest
     serial = geo.multiply_adds < SERIAL
-    points = np.zeros(call.size, w.dtype)
+    points = scratch(call.size, w.dtype)
     winograd.filter_points(w, points, inner, outer, channels, int(of_input), tasks=blocks, serial=serial)
-    bad = np.empty(call.tasks, np.uint8)
+    bad = scratch(call.tasks, np.uint8)
     winograd.convolve(source, points, out, bad, call.constants, tasks=call.tasks, serial=serial)
-    return not bad.any()
+    return not any_set(bad)
 
 
 @lru_cache(maxsize=256)
@@ -282,10 +285,10 @@ def _weight_winograd_call(geo: Geometry, width: int) -> Call:
 def _weight_winograd(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
     """False where the result is not finite, and the direct sum is to be taken."""
     call = _weight_winograd_call(geo, width_of(g.dtype))
-    sums, serial = np.empty(call.size, g.dtype), geo.multiply_adds < SERIAL
+    sums, serial = scratch(call.size, g.dtype), geo.multiply_adds < SERIAL
     winograd.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
     _add_chunks(sums, dw, geo, call, serial)
-    return bool(np.isfinite(dw).all())
+    return all_finite(dw)
 
 
 def _parts(wide: int, blocks: int) -> int:

@@ -108,6 +108,43 @@ def _give_up(error: Exception) -> None:
     )
 
 
+def cache_entry(name: str) -> Path | None:
+    """Where an entry of this name is kept; None without a usable folder."""
+    folder = cache_folder()
+    return folder / name if folder else None
+
+
+def read_entry(path: Path | None) -> bytes | None:
+    """An entry's content; None when there is none. One that is truncated or damaged is removed."""
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        path.unlink(missing_ok=True)
+        return None
+    return content[32:]
+
+
+def write_entry(path: Path | None, content: bytes) -> None:
+    """Write an entry beside and move it into place, so that a reader never sees half of it."""
+    if path is None:
+        return
+    beside = ""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            beside = file.name
+            file.write(hashlib.sha256(content).digest() + content)
+        os.replace(beside, path)
+    except OSError as error:  # a full disk, say
+        if beside:
+            Path(beside).unlink(missing_ok=True)
+        with _folder_lock:
+            _give_up(error)
+
+
 class _Waiting:
     """Says once in a process, on stderr, that kernels are being compiled, when that takes more than a second."""
 
@@ -202,38 +239,22 @@ class KernelCache(FunctionCache):
     def _load(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
         path = self._entry(sig, target_context.codegen())
-        if path is None:
+        content = read_entry(path)
+        if path is None or content is None:
             return None
         try:
-            content = path.read_bytes()
-        except OSError:
-            return None
-        try:
-            if hashlib.sha256(content[32:]).digest() != content[:32]:
-                raise ValueError("truncated or damaged entry")
-            return self._impl.rebuild(target_context, pickle.loads(content[32:]))
+            return self._impl.rebuild(target_context, pickle.loads(content))
         except Exception:  # whatever is wrong with an entry, compiling again mends it
             path.unlink(missing_ok=True)
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Write the entry beside and move it into place, so that a reader never sees half of it."""
+        """Keep the compiled function for the next process."""
         _waiting.end()
         path = self._entry(sig, data.codegen)
         if path is None or not self._impl.check_cachable(data):
             return
-        payload = dumps(self._impl.reduce(data))
-        beside = ""
-        try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-                beside = file.name
-                file.write(hashlib.sha256(payload).digest() + payload)
-            os.replace(beside, path)
-        except OSError as error:  # a full disk, say
-            if beside:
-                Path(beside).unlink(missing_ok=True)
-            with _folder_lock:
-                _give_up(error)
+        write_entry(path, dumps(self._impl.reduce(data)))
 
 
 class EntryCache(KernelCache):

@@ -22,8 +22,9 @@ import ctypes
 import inspect
 import textwrap
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -43,14 +44,90 @@ from autograd_core.kernels.jit import FAST, EntryCache, jit
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
 
 _ARRAYS: dict[str, Callable[[np.dtype], np.dtype]] = {
     "Floats": lambda dtype: dtype,
     "Ints": lambda dtype: np.dtype(np.int64),
     "Bytes": lambda dtype: np.dtype(np.uint8),
+    "Words": lambda dtype: np.dtype(np.uint64),
 }
 registry: list[Kernel] = []
 _compiling = threading.RLock()
+
+
+class Launch(NamedTuple):
+    """A kernel's call."""
+
+    entry: int  # its address
+    name: str
+    kinds: list[str]
+    arguments: tuple[Any, ...]
+    tasks: int
+    serial: bool
+
+
+class Check(NamedTuple):
+    """A test of a result: where it fails, the operation is computed in another way."""
+
+    array: npt.NDArray
+
+
+class Trace:
+    """What an operation launched, in order, so that a compiled program can do the same without Python.
+
+    Such an operation does all its work in kernels. Its memory besides arguments and result comes from `scratch`, its
+    tables are read-only, and whether it takes another way is asked with `all_finite` and `any_set`.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Launch | Check] = []
+        self.scratch: list[npt.NDArray] = []
+
+
+class _Thread(threading.local):
+    trace: Trace | None = None
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def traced() -> Iterator[Trace]:
+    """Write down what is launched."""
+    _thread.trace = trace = Trace()
+    try:
+        yield trace
+    finally:
+        _thread.trace = None
+
+
+def scratch(shape: Any, dtype: npt.DTypeLike) -> npt.NDArray:
+    """Memory that a kernel fills before it is read."""
+    made = np.empty(shape, dtype)
+    if _thread.trace is not None:
+        _thread.trace.scratch.append(made)
+    return made
+
+
+def table(array: npt.NDArray) -> npt.NDArray:
+    """Numbers that stay as they are: what depends on shapes alone."""
+    array.flags.writeable = False
+    return array
+
+
+def all_finite(array: npt.NDArray) -> bool:
+    """Whether a result has neither NaN nor ∞."""
+    if _thread.trace is not None:
+        _thread.trace.steps.append(Check(array))
+    return bool(np.isfinite(array).all())
+
+
+def any_set(flags: npt.NDArray) -> bool:
+    """Whether a kernel has set one of its flags."""
+    if _thread.trace is not None:
+        _thread.trace.steps.append(Check(flags))
+    return bool(flags.any())
 
 
 class Constants:
@@ -58,7 +135,7 @@ class Constants:
 
     def __init__(self, of: Kernel, *values: Any) -> None:
         self.values = values  # the block holds addresses of these arrays
-        self.words = _words(of.kinds[-len(values) :], values)
+        self.words = words_of(of.kinds[-len(values) :], values)
 
 
 class Kernel:
@@ -79,16 +156,19 @@ class Kernel:
         """Run tasks 0 … tasks−1; `serial`: on this thread, for work that takes less than waking the others."""
         dtype = np.dtype(np.float64) if self.first_float is None else arguments[self.first_float].dtype
         entry = self.compiled.get(dtype) or self.compile(dtype)
+        if _thread.trace is not None:
+            _thread.trace.steps.append(Launch(entry.address, self.name, self.kinds, arguments, tasks, serial))
         last = arguments[-1]
         if type(last) is Constants:
-            words = _words(self.kinds, arguments[:-1]) + last.words
+            words = words_of(self.kinds, arguments[:-1]) + last.words
         else:
-            words = _words(self.kinds, arguments)
+            words = words_of(self.kinds, arguments)
         if serial or tasks == 1 or (count := min(tasks, threads.number())) == 1:
             _one_thread(entry.address, np.array(words, np.int64), tasks)
         else:
+            block = np.array(words, np.int64)
             with threads.region():
-                _all_threads(entry.address, np.array(words, np.int64), tasks, count)
+                all_threads(entry.address, block.ctypes.data, tasks, count)
 
     def compile(self, dtype: Any) -> CFunc:
         """The machine code for one float dtype, from the disk cache when it is there."""
@@ -109,7 +189,7 @@ def kernel(function: Callable[..., None] | None = None, *, fast: bool = True) ->
     return Kernel(function, fast)
 
 
-def _words(kinds: list[str], values: tuple[Any, ...]) -> list[int]:
+def words_of(kinds: list[str], values: tuple[Any, ...]) -> list[int]:
     """Words of the argument block: address and size of an array, a whole number, the bits of a float."""
     words: list[int] = []
     for kind, value in zip(kinds, values):
@@ -118,11 +198,11 @@ def _words(kinds: list[str], values: tuple[Any, ...]) -> list[int]:
         elif kind == "float":
             words.append(int(np.float64(value).view(np.int64)))
         else:
-            words += (_address(value), value.size)
+            words += (address_of(value), value.size)
     return words
 
 
-def _address(array: npt.NDArray) -> int:
+def address_of(array: npt.NDArray) -> int:
     """Where the array's numbers lie. NumPy's own ways of asking take six times as long, 1.7 µs."""
     return _WORD.from_address(id(array) + _DATA).value
 
@@ -130,9 +210,9 @@ def _address(array: npt.NDArray) -> int:
 # The address is the first field of NumPy's array object, a part of its binary interface.
 _WORD, _DATA = ctypes.c_ssize_t, object.__basicsize__
 _sample = np.empty(1)
-if _address(_sample) != _sample.ctypes.data:
+if address_of(_sample) != _sample.ctypes.data:
 
-    def _address(array: npt.NDArray) -> int:
+    def address_of(array: npt.NDArray) -> int:
         return array.ctypes.data
 
 
@@ -254,9 +334,9 @@ def _one_thread(address, block, tasks):
 
 
 @jit(parallel=True)
-def _all_threads(address, block, tasks, count):
+def all_threads(address, arguments, tasks, count):
+    """Run all tasks of a kernel on `count` threads, each taking the next task when it is free."""
     counter = np.zeros(1, np.int64)
-    arguments = block.ctypes.data
     for _ in prange(count):
         task = _take(counter)
         while task < tasks:

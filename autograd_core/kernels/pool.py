@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autograd_core.kernels import checks, pool_pairs, pool_planes, pool_winners
+from autograd_core.kernels.launch import scratch, table
 from autograd_core.kernels.pool_window import Window, lanes_of, prepared
 
 # Where the largest elements stand, as the kernels of `pool_winners` keep it.
@@ -119,9 +120,9 @@ def avg_pool_grad(
     if window.pairs:
         _spread_pairs(g, dx, window)
     else:
-        sizes, scratch, how = _tasks(dx, window)
+        sizes, block, how = _tasks(dx, window)
         pool_planes.spread(
-            _flat(g), dx.reshape(-1), scratch, sizes, window.rows, window.starts, window.lines, window.columns,
+            _flat(g), dx.reshape(-1), block, sizes, window.rows, window.starts, window.lines, window.columns,
             window.evens, window.odds, window.taps.size, **how,
         )  # fmt: skip
     return dx
@@ -143,10 +144,10 @@ def _fold(x: npt.NDArray, window: Window, average: bool) -> npt.NDArray:
         widened = np.full((*x.shape[:-1], window.wide), 0 if average else -np.inf, y.dtype)
         widened[..., : x.shape[-1]] = x
         x = widened
-    sizes, scratch, how = _tasks(x, window)
+    sizes, block, how = _tasks(x, window)
     tables = window.ends, window.lines_inside, window.columns
     count = window.taps.size if average else 0
-    pool_planes.fold(_flat(x), y.reshape(-1), scratch, sizes, *tables, count, **how)
+    pool_planes.fold(_flat(x), y.reshape(-1), block, sizes, *tables, count, **how)
     return y
 
 
@@ -155,12 +156,12 @@ def _choose(x: npt.NDArray, window: Window) -> tuple[npt.NDArray, npt.NDArray[np
     sizes, how = _pairs(x.size, window)
     if window.pairs == 2:
         registers = -(-window.out[-1] // lanes_of(y.dtype))
-        winners = np.empty(y.size // window.out[-1] * registers * 2, np.uint8)
+        winners = scratch(y.size // window.out[-1] * registers * 2, np.uint8)
         pool_winners.choose_twos(_flat(x), y.reshape(-1), winners, *sizes, **how)
     else:
-        winners = np.empty(y.size, np.uint8)
-        scratch = _lines(y.dtype, window, how["tasks"])
-        pool_winners.choose_threes(_flat(x), y.reshape(-1), winners, scratch, *sizes, **how)
+        winners = scratch(y.size, np.uint8)
+        lines = _lines(y.dtype, window, how["tasks"])
+        pool_winners.choose_threes(_flat(x), y.reshape(-1), winners, lines, *sizes, **how)
     return y, winners
 
 
@@ -177,20 +178,20 @@ def _spread_pairs(g: npt.NDArray, dx: npt.NDArray, window: Window) -> None:
     if window.pairs == 2:
         pool_pairs.spread_twos(_flat(g), dx.reshape(-1), *sizes, **how)
     else:
-        scratch = _lines(dx.dtype, window, how["tasks"])
-        pool_pairs.spread_threes(_flat(g), dx.reshape(-1), scratch, *sizes, **how)
+        lines = _lines(dx.dtype, window, how["tasks"])
+        pool_pairs.spread_threes(_flat(g), dx.reshape(-1), lines, *sizes, **how)
 
 
 def _lines(dtype: np.dtype, window: Window, tasks: int) -> npt.NDArray:
     """The scratch block of the kernels for 3 × 3 windows."""
-    return np.empty(tasks * pool_pairs.LINES * (window.out[-1] + lanes_of(dtype)), dtype)
+    return scratch(tasks * pool_pairs.LINES * (window.out[-1] + lanes_of(dtype)), dtype)
 
 
 def _route(x: npt.NDArray, one: npt.NDArray, two: npt.NDArray, window: Window, back: bool) -> npt.NDArray:
     if two.size:
-        sizes, scratch, how = _tasks(x, window)
+        sizes, block, how = _tasks(x, window)
         pool_planes.route(
-            _flat(x), _flat(one), two.reshape(-1), scratch, sizes, window.rows, window.starts, window.taps,
+            _flat(x), _flat(one), two.reshape(-1), block, sizes, window.rows, window.starts, window.taps,
             window.first_row, window.first_column, window.corners, window.offsets, back, **how,
         )  # fmt: skip
     return two
@@ -219,8 +220,8 @@ def _tasks(x: npt.NDArray, window: Window) -> tuple[npt.NDArray[np.int64], npt.N
         planes, share, plane, x.shape[-1], row, window.step, window.pitch, window.pad, window.copies, window.cells,
         window.margin, part,
     )  # fmt: skip
-    scratch = np.empty(tasks * part, x.dtype.newbyteorder("="))
-    return np.array(sizes, np.int64), scratch, {"tasks": tasks, "serial": x.size < _SMALL}
+    block = scratch(tasks * part, x.dtype.newbyteorder("="))
+    return table(np.array(sizes, np.int64)), block, {"tasks": tasks, "serial": x.size < _SMALL}
 
 
 def _flat(array: npt.NDArray) -> npt.NDArray:

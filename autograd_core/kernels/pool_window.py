@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from autograd_core.kernels import checks
 from autograd_core.kernels.conv_geometry import AXES, Three, fill, out_size, three
+from autograd_core.kernels.launch import table
 
 # By kernel size, stride, padding, dilation, and whether the rows of x are odd: the windows that `pool_pairs` takes.
 _PAIRS = {
@@ -118,22 +119,22 @@ def prepared(
         pitch=pitch,
         pad=pads[2],
         folded=outs[0] * outs[1] * pitch + lanes * (stride[-1] + 1),
-        ends=np.concatenate([[0], np.cumsum(inside.sum(axis=1))]),
-        lines_inside=lines[inside] * wide,
+        ends=table(np.concatenate([[0], np.cumsum(inside.sum(axis=1))])),
+        lines_inside=table(lines[inside] * wide),
         copies=any(pads) or out[-1] < lanes,
         cells=math.prod(padded) + lanes * (stride[-1] + 2),
         margin=int(shifts[-1]) + lanes,
-        rows=_places(padded, size, (1, 1, 1), pads)[..., 0].ravel(),
-        starts=_places(padded, outs, steps)[..., 0].ravel(),
-        taps=taps.ravel(),
-        corners=corners - ((pads[0] * size[1] + pads[1]) * size[2] + pads[2]),
-        offsets=_places(size, kernels, dilations).ravel(),
-        first_row=((first[0][:, None] * kernels[1] + first[1]) * kernels[2]).ravel().astype(dtype),
-        first_column=np.pad(first[2], (0, lanes)).astype(dtype),
-        lines=taps[..., 0].ravel(),
-        columns=columns,
-        evens=shifts[columns % steps[2] == 0],
-        odds=shifts[columns % steps[2] == 1],
+        rows=table(_places(padded, size, (1, 1, 1), pads)[..., 0].ravel()),
+        starts=table(_places(padded, outs, steps)[..., 0].ravel()),
+        taps=table(taps.ravel()),
+        corners=table(corners - ((pads[0] * size[1] + pads[1]) * size[2] + pads[2])),
+        offsets=table(_places(size, kernels, dilations).ravel()),
+        first_row=table(((first[0][:, None] * kernels[1] + first[1]) * kernels[2]).ravel().astype(dtype)),
+        first_column=table(np.pad(first[2], (0, lanes)).astype(dtype)),
+        lines=table(taps[..., 0].ravel()),
+        columns=table(columns),
+        evens=table(shifts[columns % steps[2] == 0]),
+        odds=table(shifts[columns % steps[2] == 1]),
     )
 
 

@@ -18,12 +18,12 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
-from autograd_core.kernels import checks, threads
+from autograd_core.kernels import checks
 from autograd_core.kernels.jit import jit
+from autograd_core.kernels.launch import Bytes, Floats, Words, kernel
 
-_TASK = 1 << 12  # blocks of one parallel task
+_TASK = 1 << 12  # blocks of a task
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # golden ratio, √3 − 1
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -67,22 +67,35 @@ def _float(dtype: npt.DTypeLike) -> np.dtype:
     return found
 
 
+def draw(state: npt.NDArray[np.uint64], size: int, dtype: npt.DTypeLike, kind: str) -> npt.NDArray:
+    """`size` values for the state (key, counter), or (key, counter, the counter's upper half)."""
+    state = checks.ready(state)
+    values = np.empty(checks.allocation((_whole(size, dtype, kind),), dtype), dtype)
+    if values.size:
+        blocks = values.nbytes // 16
+        how = {"tasks": -(-blocks // _TASK), "serial": blocks < _TASK}
+        if kind == "bits":
+            _fill_bits(state, values.view(np.uint8), **how)
+        else:
+            _fill_uniform(state, values, **how)
+        if kind == "normal":
+            _to_normal(values, **how)
+    return values[:size]
+
+
+def _whole(size: int, dtype: npt.DTypeLike, kind: str) -> int:
+    """The values of all blocks that `size` values touch."""
+    return blocks_used(size, dtype, kind) * 16 // np.dtype(dtype).itemsize
+
+
 def _draw(key: int, counter: int, size: int, dtype: npt.DTypeLike, kind: str) -> npt.NDArray:
     for name, value, bits in (("key", key, 64), ("counter", counter, 128)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise TypeError(f"{name} is {type(value).__name__}, expected an int")
         if not 0 <= value < 1 << bits:
             raise ValueError(f"{name} is {value}, expected an int in [0, 2**{bits})")
-    whole = blocks_used(size, dtype, kind) * 16 // np.dtype(dtype).itemsize
-    out = np.empty(checks.allocation((whole,), dtype), dtype)
-    if out.size:
-        low, high = int(counter) & (1 << 64) - 1, int(counter) >> 64
-        with threads.region():
-            start = np.uint64(key), np.uint64(low), np.uint64(high)
-            (_fill_bits if kind == "bits" else _fill_uniform)(*start, out)
-            if kind == "normal":
-                _to_normal(out)
-    return out[:size]
+    low, high = int(counter) & (1 << 64) - 1, int(counter) >> 64
+    return draw(np.array([key, low, high], np.uint64), size, dtype, kind)
 
 
 @jit(inner=True, fast=False)
@@ -123,39 +136,39 @@ def _box_muller(u, v):
 
 # In the loops below indices are unsigned and whole blocks are written without a test, so that LLVM vectorises
 # them; `out` has room for whole blocks.
-@jit(parallel=True, fast=False)
-def _fill_bits(key, low, high, out):
-    blocks = out.size // 4
-    for task in prange((blocks + _TASK - 1) // _TASK):
-        begin = np.uint64(task * _TASK)
-        for i in range(np.uint64(min(_TASK, blocks - task * _TASK))):
-            at = (begin + i) * np.uint64(4)
-            a, b, c, d = _block(key, low, high, begin + i)
-            out[at], out[at + np.uint64(1)] = np.uint32(a), np.uint32(b)
-            out[at + np.uint64(2)], out[at + np.uint64(3)] = np.uint32(c), np.uint32(d)
+@kernel(fast=False)
+def _fill_bits(task: int, state: Words, out: Bytes) -> None:
+    """Blocks task·_TASK … as they are."""
+    words = out.view(np.uint32)
+    blocks, begin = words.size // 4, np.uint64(task * _TASK)
+    key, low, high = state[0], state[1], state[2] if state.size > 2 else np.uint64(0)
+    for i in range(np.uint64(min(_TASK, blocks - task * _TASK))):
+        at = (begin + i) * np.uint64(4)
+        a, b, c, d = _block(key, low, high, begin + i)
+        words[at], words[at + np.uint64(1)] = np.uint32(a), np.uint32(b)
+        words[at + np.uint64(2)], words[at + np.uint64(3)] = np.uint32(c), np.uint32(d)
 
 
-@jit(parallel=True, fast=False)
-def _fill_uniform(key, low, high, out):
+@kernel(fast=False)
+def _fill_uniform(task: int, state: Words, out: Floats) -> None:
+    """Blocks task·_TASK … as uniform numbers."""
     a_block = 16 // out.itemsize
-    blocks = out.size // a_block
-    for task in prange((blocks + _TASK - 1) // _TASK):
-        begin = np.uint64(task * _TASK)
-        for i in range(np.uint64(min(_TASK, blocks - task * _TASK))):
-            at = (begin + i) * np.uint64(a_block)
-            a, b, c, d = _block(key, low, high, begin + i)
-            if out.itemsize == 8:
-                out[at], out[at + np.uint64(1)] = _unit53(a, b), _unit53(c, d)
-            else:
-                out[at], out[at + np.uint64(1)] = _unit24(a), _unit24(b)
-                out[at + np.uint64(2)], out[at + np.uint64(3)] = _unit24(c), _unit24(d)
+    blocks, begin = out.size // a_block, np.uint64(task * _TASK)
+    key, low, high = state[0], state[1], state[2] if state.size > 2 else np.uint64(0)
+    for i in range(np.uint64(min(_TASK, blocks - task * _TASK))):
+        at = (begin + i) * np.uint64(a_block)
+        a, b, c, d = _block(key, low, high, begin + i)
+        if out.itemsize == 8:
+            out[at], out[at + np.uint64(1)] = _unit53(a, b), _unit53(c, d)
+        else:
+            out[at], out[at + np.uint64(1)] = _unit24(a), _unit24(b)
+            out[at + np.uint64(2)], out[at + np.uint64(3)] = _unit24(c), _unit24(d)
 
 
-@jit(parallel=True, fast=False)
-def _to_normal(out):
+@kernel(fast=False)
+def _to_normal(task: int, out: Floats) -> None:
     """Pairs of uniforms into pairs of normals, in place."""
-    pairs = out.size // 2
-    for task in prange((pairs + _TASK - 1) // _TASK):
-        for i in range(task * _TASK, min(pairs, (task + 1) * _TASK)):
-            u, v = _box_muller(np.float64(out[2 * i]), np.float64(out[2 * i + 1]))
-            out[2 * i], out[2 * i + 1] = u, v
+    share = _TASK * (8 // out.itemsize)
+    for i in range(task * share, min(out.size // 2, (task + 1) * share)):
+        u, v = _box_muller(np.float64(out[2 * i]), np.float64(out[2 * i + 1]))
+        out[2 * i], out[2 * i + 1] = u, v

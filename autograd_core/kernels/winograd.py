@@ -67,6 +67,9 @@ def filter_points(
     group, first = task // wide, task % wide * width
     taps = np.zeros(TAPS * width, w.dtype)
     step = channels * width
+    for p in range(POINTS):
+        for i in range(inner * width, step):
+            points[(task * POINTS + p) * step + i] = 0
     for i in range(inner):
         for lane in range(min(width, outer - first)):
             if of_input:

@@ -14,10 +14,14 @@ import numpy as np
 
 from autograd_core.dtypes import Array
 from autograd_core.ops.define import operation
-from autograd_core.ops.elementwise import as_float, rsqrt
+from autograd_core.ops.elementwise import as_float, as_kind, rsqrt
 from autograd_core.ops.reduce import sum
 
 _LARGE = 1 << 16  # elements from which the compiled kernels are worth loading
+
+
+def _is_large(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.size >= _LARGE
 
 
 def _axes(x: Any) -> tuple[int, ...]:
@@ -41,7 +45,7 @@ def _arguments(name: str, x: Array, *values: Array) -> list[Array]:
         raise ValueError(f"{name}: x has {x.ndim} dimensions: it needs a batch axis and channels on axis 1")
     dtype = np.result_type(x, *values)
     channels = (x.shape[1],)
-    made = [np.full(channels, v, dtype) if np.ndim(v) == 0 else np.asarray(v, dtype) for v in values]
+    made = [np.full(channels, v, dtype) if np.ndim(v) == 0 else as_kind(v, dtype) for v in values]
     for value in made:
         if value.shape != channels:
             raise ValueError(
@@ -65,7 +69,7 @@ def moments(x: Array) -> Array:
             [1., 0.]], dtype=float32)
     """
     (x,) = _arguments("moments", x)
-    if x.size >= _LARGE:
+    if _is_large(x):
         from autograd_core.kernels import channel as kernels
 
         return kernels.moments(x)
@@ -106,7 +110,7 @@ def scale_shift(x: Array, centre: Array, scale: Array, shift: Array) -> Array:
             [ 10. ,  10.5]], dtype=float32)
     """
     x, centre, scale, shift = _arguments("scale_shift", x, centre, scale, shift)
-    if x.size >= _LARGE:
+    if _is_large(x):
         from autograd_core.kernels import channel as kernels
 
         return kernels.scale_shift(x, centre, scale, shift)
@@ -124,8 +128,8 @@ def scale_shift(x: Array, centre: Array, scale: Array, shift: Array) -> Array:
 def channel_sums(g: Array, x: Array, centre: Array) -> Array:
     """Σ g and Σ g · (x - centre) of each channel: g and x (N, C, ...), centre (C,) → (2, C)."""
     x, centre = _arguments("channel_sums", x, centre)
-    g = np.asarray(g, x.dtype)
-    if x.size >= _LARGE:
+    g = as_kind(g, x.dtype)
+    if _is_large(x):
         from autograd_core.kernels import channel as kernels
 
         return kernels.channel_sums(g, x, centre)
@@ -145,8 +149,8 @@ def channel_sums(g: Array, x: Array, centre: Array) -> Array:
 def channel_blend(g: Array, x: Array, centre: Array, a: Array, b: Array, shift: Array) -> Array:
     """g · a + (x - centre) · b + shift: g and x (N, C, ...), the others numbers or (C,)."""
     x, centre, a, b, shift = _arguments("channel_blend", x, centre, a, b, shift)
-    g = np.asarray(g, x.dtype)
-    if x.size >= _LARGE:
+    g = as_kind(g, x.dtype)
+    if _is_large(x):
         from autograd_core.kernels import channel as kernels
 
         return kernels.blend(g, x, centre, a, b, shift)
@@ -169,9 +173,10 @@ _UNKNOWN = Known()
 
 def _statistics(x: Any, epsilon: float, known: Known) -> tuple[Any, Any]:
     """Mean and 1/√(variance + epsilon); from x itself where that is recorded, to be differentiated."""
-    use = known.moments is not None and isinstance(x, np.ndarray)
-    mean, variance = known.moments if use else moments(x)
-    return mean, rsqrt(variance + epsilon)
+    found = known.moments
+    if found is None or not isinstance(x, np.ndarray):
+        found = moments(x)
+    return found[0], rsqrt(found[1] + epsilon)
 
 
 def _normalise_rules(wanted: Sequence[int]) -> Callable[..., Any]:

@@ -23,14 +23,15 @@ def static_index(index: Index) -> Index:
     """An index with tensors turned into arrays, floats refused, arrays copied so that nobody can change them."""
     if isinstance(index, tuple):
         return tuple(static_index(i) for i in index)
-    if isinstance(index, Value):
-        index = index.array
+    own = isinstance(index, Value)
+    if own:
+        index = index.array  # nobody writes into a tensor's array
     if isinstance(index, list):
         index = np.asarray(index) if index else np.empty(0, np.int64)
     if isinstance(index, np.ndarray):
         if index.dtype.kind not in "biu":
             raise IndexError(f"an index array has dtype {index.dtype}: use integers or booleans")
-        return index.copy() if index.flags.writeable else index
+        return index.copy() if index.flags.writeable and not own else index
     return index
 
 

@@ -50,13 +50,19 @@ def _is_large(x: Any, y: Any) -> bool:
     return m * k * n > (_SMALL_PRODUCT if m > 1 and n > 1 else _SMALL_MATRIX)
 
 
+def blocks_of(lead: Shape, m: int, k: int, n: int) -> tuple[int, bool]:
+    """Into how many blocks (…, m, k) · (…, k, n) is cut: along the first leading axis, else by rows or columns."""
+    work = math.prod(lead) * m * k * n
+    most = lead[0] if lead else max(m, n) // _BLOCK_ROWS
+    return max(1, min(_MOST_BLOCKS, work // _BLOCK, most)), m >= n
+
+
 def _in_blocks(x: Array, y: Array) -> Array:
     """The product in blocks that the shapes alone decide, each on one thread of BLAS: the bits depend on no number."""
     one_blas_thread()
     (m, k), n = x.shape[-2:], y.shape[-1]
     lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2]) if x.ndim > 2 or y.ndim > 2 else ()
-    work = math.prod(lead) * m * k * n
-    count = min(_MOST_BLOCKS, work // _BLOCK, lead[0] if lead else max(m, n) // _BLOCK_ROWS)
+    count, by_rows = blocks_of(lead, m, k, n)
     if count < 2 or x.shape[-1] != y.shape[-2]:
         return np.matmul(x, y)
     out = np.empty((*lead, m, n), np.result_type(x, y))
@@ -67,7 +73,7 @@ def _in_blocks(x: Array, y: Array) -> Array:
         if lead:
             part = slice(i * lead[0] // count, (i + 1) * lead[0] // count)
             np.matmul(x[part], y[part], out=out[part])
-        elif m >= n:
+        elif by_rows:
             part = slice(i * m // count, (i + 1) * m // count)
             np.matmul(x[part], y, out=out[part])
         else:

@@ -14,8 +14,7 @@ def uniform(stream: Array, shape: Shape = (), dtype: Any = np.float32) -> Array:
     """Numbers in [0, 1) for the state (seed, counter)."""
     from autograd_core.kernels import random as kernels
 
-    seed, counter = stream.tolist()
-    return kernels.uniform(seed, counter, math.prod(shape), dtype).reshape(shape)
+    return kernels.draw(stream, math.prod(shape), dtype, "uniform").reshape(shape)
 
 
 @operation()
@@ -23,13 +22,16 @@ def normal(stream: Array, shape: Shape = (), dtype: Any = np.float32) -> Array:
     """Numbers with mean 0 and variance 1 for the state (seed, counter)."""
     from autograd_core.kernels import random as kernels
 
-    seed, counter = stream.tolist()
-    return kernels.normal(seed, counter, math.prod(shape), dtype).reshape(shape)
+    return kernels.draw(stream, math.prod(shape), dtype, "normal").reshape(shape)
+
+
+@operation()
+def _advance(stream: Array, blocks: int = 0) -> Array:
+    return stream + np.array([0, blocks], np.uint64)
 
 
 def advanced(stream: Array, kind: str, shape: Shape, dtype: Any) -> Array:
     """The state after a draw: the counter moved on by what the draw used."""
     from autograd_core.kernels import random as kernels
 
-    seed, counter = stream.tolist()
-    return np.array([seed, (counter + kernels.blocks_used(math.prod(shape), dtype, kind)) % 2**64], np.uint64)
+    return _advance(stream, blocks=kernels.blocks_used(math.prod(shape), dtype, kind))

@@ -289,8 +289,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """
     x = as_float(x)
     m = _finite_or_zero(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-    shifted = np.asarray(x - m)
-    total = np.add.reduce(np.exp(shifted, out=shifted), axis=axis, keepdims=True)
+    total = np.add.reduce(np.exp(x - m), axis=axis, keepdims=True)
     out = np.log(total) + m
     return out if keepdims else np.squeeze(out, axis=axes_of(axis, np.ndim(x)))
 
@@ -324,7 +323,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     x = as_float(x)
     if _by_rows(x, axis):
         return smooth_kernels().softmax(x)
-    e = np.asarray(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    e = np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     e = np.exp(e, out=e)
     e /= np.add.reduce(e, axis=axis, keepdims=True)
     return e
@@ -341,7 +340,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     x = as_float(x)
     if _by_rows(x, axis):
         return smooth_kernels().log_softmax(x)
-    shifted = np.asarray(x - _finite_or_zero(np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
+    shifted = np.subtract(x, _finite_or_zero(np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
     shifted -= np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
     return shifted
 

@@ -1,0 +1,74 @@
+"""Kernels from LLVM's language: compiled by numba's own code generator, kept on disk, one for each structure."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from llvmlite import ir
+
+from autograd_core.compiler.emit import emit, structure
+from autograd_core.compiler.loops import Loop
+from autograd_core.kernels.jit import cache_entry, read_entry, write_entry
+
+_loaded: dict[str, Made] = {}  # by structure, for this process
+
+
+@dataclass(slots=True)
+class Made:
+    """A kernel in memory."""
+
+    address: int
+    library: Any  # keeps the code alive
+    seconds: float
+    compiled: bool  # not found on disk
+
+
+@cache
+def _sources() -> str:
+    """A hash of all that turns a structure into code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def kernel_of(loop: Loop) -> Made:
+    """The kernel of a loop's structure: from this process, from disk, or compiled now."""
+    text = structure(loop)
+    if text not in _loaded:
+        _loaded[text] = _load_or_compile(text, loop)
+    return _loaded[text]
+
+
+def _load_or_compile(text: str, loop: Loop) -> Made:
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
+
+    began = time.perf_counter()
+    name = "fused_" + hashlib.sha256(f"{_sources()}\n{text}".encode()).hexdigest()[:24]
+    path = cache_entry(f"{name}.nbc")
+    with global_compiler_lock:
+        codegen: Any = cpu_target.target_context.codegen()  # pyright: ignore[reportAttributeAccessIssue]
+        content = read_entry(path)
+        if content is not None:
+            try:
+                library = codegen.unserialize_library(pickle.loads(content))
+                address = library.get_pointer_to_function(name)
+                return Made(address, library, time.perf_counter() - began, False)
+            except Exception:  # whatever is wrong with an entry, compiling again mends it
+                pass
+        module: ir.Module = codegen._create_empty_module(name)
+        emit(loop, name, module)
+        library = codegen.create_library(name)
+        library.enable_object_caching()
+        library.add_ir_module(module)
+        library.finalize()
+        address = library.get_pointer_to_function(name)
+        write_entry(path, pickle.dumps(library.serialize_using_object_code()))
+        return Made(address, library, time.perf_counter() - began, True)

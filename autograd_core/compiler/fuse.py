@@ -1,0 +1,173 @@
+"""Which nodes run in one loop: elementwise chains together with the reductions beside them.
+
+A group walks over one space of indices, some axes of which may be reduced. Values in it are "full", one for each index,
+or "outer", one for each index of the axes that stay: sums, and what is computed from them. So softmax, cross-entropy,
+layer norm and both directions of batch norm are one group each.
+
+Steps (groups and everything else) are numbered in the order in which they run, and a node may join a group only when
+all that it reads comes from that group or from steps before it. So no cycle can arise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from autograd_core.compiler.graph import Map, Node, Operand, Reduce, Scalar, Value, View, reshaped, row_major
+from autograd_core.dtypes import Shape
+
+_MOST_NODES = 48  # in a group: registers run out long before
+_SERIAL_FOLD = (
+    1 << 15
+)  # elements above which a fold to less than 8 numbers does not join a loop that has more
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A node in a group; its operands seen over the group's space (a reduced axis has stride 0 for outer ones)."""
+
+    node: Map | Reduce
+    outer: bool  # a map of outer values, or a reduction
+    operands: tuple[Operand, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Nodes that run in one loop over `space`."""
+
+    number: int
+    space: Shape
+    reduced: frozenset[int] = frozenset()
+    items: list[Item] = field(default_factory=list)
+    made: dict[Value, Item] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> Shape:
+        """The space with its reduced axes of one element."""
+        return tuple(1 if axis in self.reduced else n for axis, n in enumerate(self.space))
+
+    def reads(self) -> Iterable[Value]:
+        """Values from outside."""
+        return (
+            o.value
+            for i in self.items
+            for o in i.operands
+            if isinstance(o, View) and o.value not in self.made
+        )
+
+    def add(self, item: Item) -> None:
+        self.items.append(item)
+        self.made[item.node.out] = item
+
+    def takes(self, node: Map | Reduce) -> bool:
+        """Put the node in, if it fits."""
+        if len(self.items) >= _MOST_NODES:
+            return False
+        item = self._reduction(node) if isinstance(node, Reduce) else self._map(node)
+        if item is None:
+            return False
+        if isinstance(node, Reduce):
+            self.reduced = frozenset(node.axes)
+        self.add(item)
+        return True
+
+    def _map(self, node: Map) -> Item | None:
+        if node.out.size == math.prod(self.space):
+            operands = [self._seen(o, self.space) for o in node.operands]
+            if all(operands):
+                return Item(node, False, tuple(operands))  # pyright: ignore[reportArgumentType]
+        if self.reduced and node.out.size == math.prod(self.kept):
+            operands = [self._seen(o, self.kept) for o in node.operands]
+            inside = any(isinstance(o, View) and o.value in self.made for o in operands)
+            if inside and all(operands):
+                return Item(node, True, tuple(operands))  # pyright: ignore[reportArgumentType]
+        return None
+
+    def _reduction(self, node: Reduce) -> Item | None:
+        axes = frozenset(node.axes)
+        if self.reduced and self.reduced != axes:
+            return None
+        if node.operand.shape != self.space:
+            return None
+        kept = node.out.size
+        if not self.reduced and kept < 8 and math.prod(self.space) > _SERIAL_FOLD:
+            return None
+        operand = self._seen(node.operand, self.space, axes)
+        return Item(node, True, (operand,)) if operand else None
+
+    def _seen(self, operand: Operand, shape: Shape, reduced: frozenset[int] | None = None) -> Operand | None:
+        """The operand over the space; None when it would need elements that other turns of the loop compute."""
+        if isinstance(operand, Scalar):
+            return operand
+        view = operand if operand.shape == shape else reshaped(operand, shape)
+        if view is None:
+            return None
+        item = self.made.get(view.value)
+        if item is not None:
+            reduced = self.reduced if reduced is None else reduced
+            kept = tuple(1 if axis in reduced else n for axis, n in enumerate(self.space))
+            own = row_major(kept if item.outer else self.space)
+            if view.offset or (view.strides != own) or (not item.outer and shape != self.space):
+                return None
+        return view
+
+
+Step = Group | Node
+
+
+def fuse(nodes: Iterable[Node]) -> list[Step]:
+    """The steps in the order in which they run."""
+    steps: list[Step] = []
+    made_in: dict[Value, int] = {}  # by which step; sources by none
+    read_in: dict[Value, int] = {}  # the last group that reads a value
+    for node in nodes:
+        latest = max((made_in.get(view.value, -1) for view in node.reads()), default=-1)
+        number = None
+        if isinstance(node, Map | Reduce):
+            number = _joined(node, steps, latest, read_in)
+            if number is None:
+                number = len(steps)
+                steps.append(_opened(node, number))
+        else:
+            number = len(steps)
+            steps.append(node)
+        made_in[node.out] = number
+        if isinstance(steps[number], Group):
+            for view in node.reads():
+                read_in[view.value] = max(read_in.get(view.value, -1), number)
+    return steps
+
+
+def _joined(node: Map | Reduce, steps: list[Step], latest: int, read_in: dict[Value, int]) -> int | None:
+    candidates = {latest, *(read_in.get(view.value, -1) for view in node.reads())}
+    for number in sorted(candidates, reverse=True):
+        if number < max(latest, 0):
+            break
+        step = steps[number]
+        if isinstance(step, Group) and step.takes(node):
+            return number
+    return None
+
+
+def _opened(node: Map | Reduce, number: int) -> Group:
+    group = Group(number, node.operand.shape if isinstance(node, Reduce) else node.out.shape)
+    if isinstance(node, Reduce):
+        group.reduced = frozenset(node.axes)
+        group.add(Item(node, True, (node.operand,)))
+    else:
+        group.add(Item(node, False, node.operands))
+    return group
+
+
+def uses(steps: list[Step]) -> dict[Value, list[int]]:
+    """The steps that read each value from outside."""
+    found: dict[Value, list[int]] = {}
+    for number, step in enumerate(steps):
+        values: Any = step.reads() if isinstance(step, Group) else (view.value for view in step.reads())
+        for value in values:
+            at = found.setdefault(value, [])
+            if not at or at[-1] != number:
+                at.append(number)
+    return found

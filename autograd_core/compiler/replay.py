@@ -1,0 +1,228 @@
+"""Running a program again: where its arrays lie this time, and what it leaves behind.
+
+Arrays of parameters and buffers are written in place when nobody else holds them (reference counts say so), and
+replaced by new ones otherwise: tensors are values, and `before = p.detach()` must stay what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter, is_not
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from autograd_core.compiler.capture import Argument, Gradient, Held, Source
+from autograd_core.compiler.graph import Call, Value, View
+from autograd_core.compiler.program import Program
+from autograd_core.kernels import threads
+from autograd_core.kernels.replay import run
+from autograd_core.tape import Value as TapeValue
+from autograd_core.tensor import Tensor
+from autograd_core.threads import get_num_threads, one_blas_thread
+
+_array_of = attrgetter("array")
+
+
+@dataclass(slots=True, eq=False)
+class Effect:
+    """A tensor's array or gradient that the function leaves changed."""
+
+    owner: Any
+    argument: int | None  # the number of the argument that it is, if it is one
+    kind: str  # "array" or "grad"
+    value: Value | None  # None: the gradient is set to None
+
+
+class _Slots:
+    """Arrays of the program's own that leave it: made anew where somebody still holds the last ones."""
+
+    def __init__(self, program: Program, values: list[Value]) -> None:
+        self.program = program
+        self.values = values
+        self.arrays = [np.empty(value.shape, value.dtype) for value in values]
+        for value, array in zip(values, self.arrays, strict=True):
+            program.bind(value, array.ctypes.data)
+
+    def renew(self, holders: int) -> None:
+        """New arrays in the place of those that more than `holders` others hold."""
+        counts = list(map(getrefcount, self.arrays))
+        if counts and max(counts) > _ALONE + holders:
+            for i, count in enumerate(counts):
+                if count > _ALONE + holders:
+                    value = self.values[i]
+                    self.arrays[i] = made = np.empty(value.shape, value.dtype)
+                    self.program.bind(value, made.ctypes.data)
+
+
+# What getrefcount says of an array in a list that nobody else holds, asked through map.
+_ALONE = next(iter(map(getrefcount, [np.empty(1)])))
+
+
+class Replay:
+    """A program bound to the tensors that it reads and writes."""
+
+    def __init__(
+        self, program: Program, sources: dict[Value, Source], effects: list[Effect], homes: dict[Value, Value],
+        results: list[Value], found: Any,
+    ) -> None:  # fmt: skip
+        self.found = found  # where checks write
+        self.program = program
+        self.arguments = [(v, s.number) for v, s in sources.items() if isinstance(s, Argument)]
+        states = [(v, s.owner) for v, s in sources.items() if isinstance(s, Held)]
+        written = set(homes.values())
+        states.sort(key=lambda each: each[0] not in written)  # those that are written to come first
+        self.states = [value for value, _ in states]
+        self.owners = [owner for _, owner in states]
+        self.written = sum(value in written for value in self.states)
+        self.others = [(v, s) for v, s in sources.items() if not isinstance(s, Argument | Held)]
+        self.bound: list[Any] = [None] * len(states)
+        self.last: dict[Value, Any] = {}  # keeps the other sources' arrays alive
+        homed = {effect.value for effect in effects if effect.value in homes}
+        self.effects = [effect for effect in effects if effect.value not in homed]
+        self.left = _Slots(program, [effect.value for effect in self.effects if effect.value is not None])
+        self.tensors = [Tensor(array) for array in self.left.arrays]
+        self.results = _Slots(program, results)
+        self.calls = any(instruction.call is not None for instruction in program.instructions)
+
+    def __call__(self, given: list[Any]) -> list[np.ndarray[Any, Any]]:
+        """Run on new arguments; the arrays of the results."""
+        self._bind_arguments(given)
+        self._bind_states()
+        self.left.renew(1)
+        self.results.renew(0)
+        self._run()
+        self._leave(given)
+        return self.results.arrays
+
+    # Before ----------------------------------------------------------------------------------------------------
+
+    def _bind_arguments(self, given: list[Any]) -> None:
+        for value, number in self.arguments:
+            argument = given[number]
+            self._bind_other(value, argument.array if isinstance(argument, TapeValue) else argument)
+        for value, source in self.others:
+            array = source.owner._grad.array if isinstance(source, Gradient) else source.array  # pyright: ignore
+            self._bind_other(value, array)
+
+    def _bind_other(self, value: Value, array: Any) -> None:
+        if array is self.last.get(value):
+            return
+        if not (array.flags.c_contiguous and array.flags.aligned and array.dtype == value.dtype):
+            array = np.ascontiguousarray(array, value.dtype)
+        self.last[value] = array
+        self.program.bind(value, array.ctypes.data)
+
+    def _bind_states(self) -> None:
+        owners, bound = self.owners, self.bound
+        now = list(map(_array_of, owners))
+        if any(map(is_not, now, bound)):
+            for i, array in enumerate(now):
+                if array is not bound[i]:
+                    self._bind_state(i, array)
+            now = list(map(_array_of, owners))
+        count = self.written
+        if count:
+            # Held by the owner and by `now` as well as by `bound`.
+            held = list(map(getrefcount, bound[:count]))
+            if max(held) > _ALONE + 3:
+                for i in range(count):
+                    if held[i] > _ALONE + 3:
+                        self._replace(i, owners[i].array.copy())
+
+    def _bind_state(self, i: int, array: Any) -> None:
+        flags = array.flags
+        usable = flags.c_contiguous and flags.aligned and array.dtype.isnative
+        if i < self.written and not (usable and flags.writeable and array.base is None):
+            return self._replace(i, np.array(array, order="C"))
+        if not usable:
+            return self._replace(i, np.ascontiguousarray(array))
+        self.bound[i] = array
+        self.program.bind(self.states[i], array.ctypes.data)
+        return None
+
+    def _replace(self, i: int, array: Any) -> None:
+        """Give a state an array of its own."""
+        self.owners[i].array = self.bound[i] = array
+        self.program.bind(self.states[i], array.ctypes.data)
+
+    # During ----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        program = self.program
+        count, row, number = len(program.instructions), 0, get_num_threads()
+        one_blas_thread()
+        with threads.region():
+            while (row := run(program.rows, row, count, number, self.found)) < count:
+                self._python(program.instructions[row].call)
+                row += 1
+
+    def _python(self, call: Any) -> None:
+        """An operation that has no kernels, computed by its forward function."""
+        assert isinstance(call, Call)
+
+        def given(argument: Any) -> Any:
+            return (
+                self._array(argument.value).reshape(argument.shape)
+                if isinstance(argument, View)
+                else argument
+            )
+
+        params = filled(call.params, given)
+        self._array(call.out)[...] = call.primitive.forward(*map(given, call.arguments), **params)
+
+    def _array(self, value: Value) -> Any:
+        if value.constant is not None:
+            return value.constant
+        if value in self.program.offsets:
+            return self.program.inside(value)
+        for values, arrays in ((self.states, self.bound), (self.left.values, self.left.arrays),
+                               (self.results.values, self.results.arrays)):  # fmt: skip
+            if value in values:
+                return arrays[values.index(value)]
+        return self.last[value]
+
+    # Afterwards ------------------------------------------------------------------------------------------------
+
+    def _leave(self, given: list[Any]) -> None:
+        arrays, tensors, i = self.left.arrays, self.tensors, 0
+        for effect in self.effects:
+            owner = effect.owner if effect.argument is None else given[effect.argument]
+            if effect.value is None:
+                owner._grad = None
+                continue
+            array = arrays[i]
+            if effect.kind == "array":
+                owner.array = array
+            else:
+                tensor = tensors[i]
+                # Held by `tensors`, by the owner and by this name: else somebody keeps the last gradient.
+                if tensor.array is not array or getrefcount(tensor) > 4:
+                    tensor = tensors[i] = Tensor(array)
+                owner._grad = tensor
+            i += 1
+
+
+def filled(value: Any, given: Any) -> Any:
+    """Static parameters with arrays in the place of views."""
+    if isinstance(value, View):
+        return given(value)
+    if isinstance(value, dict):
+        return {key: filled(each, given) for key, each in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(filled(each, given) for each in value)
+    return value
+
+
+def views_within(value: Any) -> Iterable[View]:
+    """The views inside static parameters."""
+    if isinstance(value, View):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from views_within(each)
+    elif type(value) in (tuple, list):
+        for each in value:
+            yield from views_within(each)

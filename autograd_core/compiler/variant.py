@@ -1,0 +1,109 @@
+"""One captured run of a function, as a program: what goes in, what comes out, what is left changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from autograd_core import tree
+from autograd_core.compiler.capture import Capture, Held
+from autograd_core.compiler.graph import Value
+from autograd_core.compiler.guards import Guards
+from autograd_core.compiler.lower import Lowered
+from autograd_core.compiler.program import build
+from autograd_core.compiler.replay import Effect, Replay, views_within
+from autograd_core.primitive import Plan, Primitive
+from autograd_core.tape import Leaf, Node
+from autograd_core.tape import Value as TapeValue
+from autograd_core.tensor import Tensor
+
+
+class Variant:
+    """A program for one setting of the function."""
+
+    def __init__(
+        self, function: Any, record: Capture, tensors: list[Any], result: Any, outputs: list[Any]
+    ) -> None:
+        arguments = {id(tensor): number for number, tensor in enumerate(tensors)}
+        changes = list(_changes(record))
+        looked_at = [(t, array) for reference, array in record.looked_at if (t := reference()) is not None]
+        grads = [(owner, before.grad is None) for owner, before in record.changed() if before.grad_read]
+        self.guards = Guards(function, record.modules.values(), grads, looked_at)
+        record.settle()
+        self.operations = record.operations
+        lowered = Lowered(record)
+        self.reasons = lowered.reasons
+        held = {
+            id(source.owner): value for value, source in lowered.sources.items() if isinstance(source, Held)
+        }
+        effects: list[Effect] = []
+        homes: dict[Value, Value] = {}
+        roots: list[Value] = []
+
+        def root(number: int) -> Value:
+            symbol = lowered.symbol(number)
+            roots.append(symbol.graph.root(symbol.view))
+            return roots[-1]
+
+        for owner, kind, number in changes:
+            value = None if number is None else root(number)
+            argument = arguments.get(id(owner))
+            if value is not None and kind == "array" and argument is None and id(owner) in held:
+                homes[value] = held[id(owner)]
+            effects.append(Effect(owner, argument, kind, value))
+        results = [root(number) for _, number in outputs]
+        self.graphs = [leaf.node is not None for leaf, _ in outputs]
+        self.pattern = tree.tree_map(lambda leaf: isinstance(leaf, TapeValue), result)
+        self.plain = tree.tree_map(lambda leaf: None if isinstance(leaf, TapeValue) else leaf, result)
+        self.program = build(lowered.graph, roots, homes)
+        called = {
+            view.value
+            for instruction in self.program.instructions
+            if instruction.call is not None
+            for view in (*instruction.call.inputs, *views_within(instruction.call.params))
+        }
+        used = {v: s for v, s in lowered.sources.items() if v in self.program.positions or v in called}
+        used |= {home: lowered.sources[home] for home in homes.values()}
+        self.replay = Replay(self.program, used, effects, homes, results, lowered.launches.found)
+        record.forget()
+
+    def run(self, given: list[Any]) -> Any:
+        """Replay on new arguments; the function's result."""
+        arrays = self.replay(given)
+        tensors = iter([_result(array, graph) for array, graph in zip(arrays, self.graphs)])
+        if self.pattern is True:
+            return next(tensors)
+        return tree.tree_map(
+            lambda is_tensor, kept: next(tensors) if is_tensor else kept, self.pattern, self.plain
+        )
+
+
+def _changes(record: Capture) -> Iterator[tuple[Any, str, int | None]]:
+    """(tensor, "array" or "grad", number of what it became) for all that is not as it was before."""
+    for owner, before in record.changed():
+        if owner.array is not before.array:
+            yield owner, "array", record.number_of(owner)
+        grad = getattr(owner, "_grad", None)
+        if grad is not before.grad or before.grad_set:
+            yield owner, "grad", None if grad is None else record.number_of(grad)
+
+
+def _no_graph(g: Any, x: Any) -> Any:
+    raise RuntimeError(
+        "this tensor was computed by a compiled function, which keeps no graph: call backward() or ag.grad inside it"
+    )
+
+
+def _computed(x: Any) -> Any:
+    return x
+
+
+_compiled = Primitive(_computed, name="compiled").defvjp(_no_graph)
+_plan = Plan(_compiled, 1, 1)
+
+
+def _result(array: Any, requires_grad: bool) -> Tensor:
+    tensor: Any = Tensor(array)
+    if requires_grad:
+        tensor.node = Node(_compiled, (Leaf(tensor),), {}, _plan, (array,), array)
+    return tensor

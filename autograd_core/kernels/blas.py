@@ -1,0 +1,104 @@
+"""Matrix products from inside compiled programs: BLAS called by its address, without Python.
+
+The library is the one that NumPy computes with, found among the loaded ones; where it does not say its functions' names
+(Apple's, Intel's), SciPy's does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from autograd_core.kernels.launch import kernel
+
+_NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
+
+
+class Blas(NamedTuple):
+    """Addresses of cblas_sgemm and cblas_dgemm with 64-bit sizes."""
+
+    single: int
+    double: int
+
+
+@cache
+def blas() -> Blas | None:
+    """NumPy's BLAS, or None where its functions are not to be found: then products are left to NumPy."""
+    from threadpoolctl import threadpool_info
+
+    for library in threadpool_info():
+        if library["user_api"] != "blas":
+            continue
+        loaded = ctypes.CDLL(library["filepath"])
+        for name in _NAMES:
+            found = [getattr(loaded, name.format(letter), None) for letter in "sd"]
+            if all(found):
+                return Blas(*(ctypes.cast(f, ctypes.c_void_p).value or 0 for f in found))
+    return None
+
+
+def _caller(number: Any) -> Any:
+    @intrinsic
+    def call(typing, function, transposed_x, transposed_y, m, n, k, x, x_step, y, y_step, out, out_step):
+        def emit(context, builder, signature, args):
+            word, small, one = ir.IntType(64), ir.IntType(32), number
+            pointer = one.as_pointer()
+            kinds = [small] * 3 + [word] * 3 + [one, pointer, word, pointer, word, one, pointer, word]
+            f, tx, ty, m, n, k, x, sx, y, sy, out, so = args
+            plain, turned = ir.Constant(small, 111), ir.Constant(small, 112)
+            zero = ir.Constant(word, 0)
+
+            def order(flag):
+                return builder.select(builder.icmp_signed("!=", flag, zero), turned, plain)
+
+            def at(address):
+                return builder.inttoptr(address, pointer)
+
+            called = builder.inttoptr(f, ir.FunctionType(ir.VoidType(), kinds).as_pointer())
+            builder.call(called, [
+                ir.Constant(small, 101), order(tx), order(ty), m, n, k, ir.Constant(one, 1.0), at(x), sx, at(y), sy,
+                ir.Constant(one, 0.0), at(out), so,
+            ])  # fmt: skip
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 12), emit
+
+    return call
+
+
+_sgemm, _dgemm = _caller(ir.FloatType()), _caller(ir.DoubleType())
+
+
+@kernel
+def products(
+    task: int, x: int, y: int, out: int, function: int, size: int, batch: int, m: int, n: int, k: int, x_turned: int,
+    y_turned: int, x_step: int, y_step: int, x_batch: int, y_batch: int, parts: int, by_rows: int,
+) -> None:  # fmt: skip
+    """out (batch, m, n) = x (batch, m, k) · y (batch, k, n), at these addresses, of elements of `size` bytes.
+
+    A turned matrix lies transposed; steps are between rows as they lie, and between matrices. There are `parts` tasks:
+    shares of the batch, or, of one product, of its rows or columns.
+    """
+    first, past = 0, batch
+    row, rows, column, columns = 0, m, 0, n
+    if batch > 1:
+        first, past = task * batch // parts, (task + 1) * batch // parts
+    elif by_rows:
+        row = task * m // parts
+        rows = (task + 1) * m // parts - row
+    else:
+        column = task * n // parts
+        columns = (task + 1) * n // parts - column
+    for i in range(first, past):
+        left = x + size * (i * x_batch + row * (1 if x_turned else x_step))
+        right = y + size * (i * y_batch + column * (y_step if y_turned else 1))
+        into = out + size * ((i * m + row) * n + column)
+        if size == 4:
+            _sgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
+        else:
+            _dgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
