@@ -92,7 +92,8 @@ def test_what_somebody_holds_is_not_written_over():
 
 
 READS = {
-    "float": float, "bool": bool, "numpy": ag.Tensor.numpy, "iteration": list, "print": print, "format": "{:.2f}".format,
+    "float": float, "bool": bool, "numpy": ag.Tensor.numpy, "iteration": list, "print": print,
+    "format": "{:.2f}".format,
     "tolist": ag.Tensor.tolist, "item": ag.Tensor.item, "np.asarray": np.asarray,
 }  # fmt: skip
 

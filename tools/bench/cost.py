@@ -14,7 +14,7 @@ import numpy as np
 
 from . import steps
 from .engines import installed
-from .measure import OURS, Call, Case, Plan, Record, alternate
+from .measure import OURS, Call, Case, Plan, Record, alternate, library
 from .workloads import Workload, cnn28, deep
 
 OPERATIONS = 1000  # in the chain that shows what recording one costs
@@ -70,7 +70,13 @@ def _first_steps(plan: Plan) -> list[Record]:
         Record("cost", "first step", f"first step of resnet20, {cache} cache", plan.threads)
         for cache in ("cold", "warm")
     )
-    names = [OURS, "PyTorch", "JAX", *(["PyTorch compiled"] if plan.torch_compile else [])]
+    names = [
+        OURS,
+        f"{OURS} compiled",
+        "PyTorch",
+        "JAX",
+        *(["PyTorch compiled"] if plan.torch_compile else []),
+    ]
     for name in _in_turns(installed(names), min(plan.turns, 3)):
         if name == "PyTorch compiled" and name in cold.values:
             continue  # one turn of this takes minutes, and is long enough to be sure of
@@ -83,7 +89,9 @@ def _first_steps(plan: Plan) -> list[Record]:
 
 def _memory(plan: Plan) -> list[Record]:
     record = Record("cost", "memory", "peak memory of a resnet20 step", plan.threads, unit="B")
-    for name in _in_turns(installed([OURS, "PyTorch", "PyTorch channels_last"]), min(plan.turns, 3)):
+    for name in _in_turns(
+        installed([OURS, f"{OURS} compiled", "PyTorch", "PyTorch channels_last"]), min(plan.turns, 3)
+    ):
         _probe(record, plan, "peak-memory", name, {})
     return [record]
 
@@ -104,7 +112,7 @@ def _probe(record: Record, plan: Plan, kind: str, engine: str, environment: dict
     note = f"{engine} failed: {reason[:200]}"
     if note not in record.notes:
         record.notes.append(note)
-    record.failed |= engine == OURS
+    record.failed |= library(engine) == OURS
 
 
 def _recording(plan: Plan) -> list[Record]:

@@ -78,9 +78,9 @@ class Record:
     def _least(self, names: list[str]) -> str | None:
         return min(names, key=lambda name: statistics.median(self.values[name]), default=None)
 
-    def ratio(self, peer: str | None) -> "Spread | None":
+    def ratio(self, peer: str | None, ours: str | None = None) -> "Spread | None":
         """The peer's value over ours, turn by turn: neighbours in time, so that a busy machine weighs on both."""
-        ours = self.best(OURS)
+        ours = ours or self.best(OURS)
         if ours is None or peer is None:
             return None
         return Spread.of([theirs / own for theirs, own in zip(self.values[peer], self.values[ours])])

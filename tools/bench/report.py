@@ -104,7 +104,18 @@ def _others(record: Record) -> str:
     """The settings that are not their library's best, and what else was measured."""
     best = {record.best(name) for name in (OURS, *PEERS)}
     others = {name: values for name, values in record.values.items() if name not in best} | record.references
-    return ", ".join(f"{name} {_value(values, record.unit)}" for name, values in others.items())
+    shown = [
+        f"{name} {_value(values, record.unit)}" for name, values in others.items() if library(name) != OURS
+    ]
+    own = (name for name in others if library(name) == OURS)
+    return ", ".join([*(_own_other(record, name) for name in own), *shown])
+
+
+def _own_other(record: Record, name: str) -> str:
+    """Our other setting, with its own ratio to the best peer."""
+    ratio = record.ratio(record.best_peer(), name)
+    setting = name if name != OURS else f"{name} eager"
+    return f"{setting} {_value(record.values[name], record.unit)}" + (f" = {_ratio(ratio)}" if ratio else "")
 
 
 def _shares(record: Record, ours: str | None, peer: str | None) -> list[str]:

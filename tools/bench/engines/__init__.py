@@ -43,10 +43,13 @@ class Engine(Protocol):
         ...
 
 
-def _own() -> Engine:
-    from .own import Own
+def _own(compiled: bool = False) -> Callable[[], Engine]:
+    def make() -> Engine:
+        from .own import Own
 
-    return Own()
+        return Own(compiled)
+
+    return make
 
 
 def _torch(**setting: bool) -> Callable[[], Engine]:
@@ -68,7 +71,8 @@ def _jax(channels_last: bool = False) -> Callable[[], Engine]:
 
 
 _ENGINES: dict[str, tuple[str, Callable[[], Engine]]] = {
-    OURS: ("autograd_core", _own),
+    OURS: ("autograd_core", _own()),
+    f"{OURS} compiled": ("autograd_core", _own(compiled=True)),
     "PyTorch": ("torch", _torch()),
     "PyTorch channels_last": ("torch", _torch(channels_last=True)),
     "PyTorch compiled": ("torch", _torch(compiled=True)),
@@ -78,11 +82,13 @@ _ENGINES: dict[str, tuple[str, Callable[[], Engine]]] = {
 }
 
 
-def selected(images: bool = False, torch_compile: bool = True) -> list[str]:
-    """Names of the settings that make a difference: the order of channels for images, torch.compile when wanted."""
+def selected(images: bool = False, torch_compile: bool = True, steps: bool = False) -> list[str]:
+    """Names of the settings that make a difference: the order of channels for images, our compiler for steps,
+    torch.compile when wanted.
+    """
     orders = () if images else ("channels_last", "NHWC")
-    slow = () if torch_compile else ("PyTorch compiled",)
-    return [name for name in _ENGINES if not name.endswith(orders) and not name.startswith(slow)]
+    left_out = (*(() if torch_compile else ("PyTorch compiled",)), *(() if steps else (f"{OURS} compiled",)))
+    return [name for name in _ENGINES if not name.endswith(orders) and not name.startswith(left_out)]
 
 
 def installed(names: Iterable[str]) -> list[str]:
