@@ -139,17 +139,17 @@ def _weight_stencil_call(geo: Geometry, dtype: np.dtype) -> tuple[StencilPlan, C
         conv_stencil.weight_grad, *_stencil_constants(how, geo, False, dtype), how.masks.shape[1], x_plane, g_plane,
         chunks,
     )  # fmt: skip
-    shape = (chunks, geo.groups * outer, inner, how.order.size, width_of(dtype) // VECTORS)
+    shape = (chunks, geo.groups * outer, inner, how.order.size)
     return how, Call(constants, geo.groups * chunks, 0, shape)
 
 
 def _weight_stencil(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     how, call = _weight_stencil_call(geo, g.dtype)
-    sums = np.zeros(call.rest, g.dtype)
+    sums = np.empty(call.rest, g.dtype)
     conv_stencil.weight_grad(
         g, x, sums.reshape(-1), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
     )
-    dw.reshape(*call.rest[1:4])[..., how.order] = sums.sum(axis=(0, -1))
+    dw.reshape(*call.rest[1:])[..., how.order] = sums.sum(axis=0)
 
 
 # The direct sum -------------------------------------------------------------------------------------------------

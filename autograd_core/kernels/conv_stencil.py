@@ -1,7 +1,7 @@
 """Convolution with few output channels in a group: depthwise, a first layer's input-gradient, a last layer.
 
 Lanes run along the image's lines, over the segments and stencils of stencil_plan. Going back with a stride, the outputs
-of each residue are computed as lines of their own, and then put in between each other.
+of each residue are computed as lines of their own and put in between each other: in registers, or after all are summed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import numpy as np
 
 from autograd_core.kernels.conv_tile import copy_run
 from autograd_core.kernels.jit import jit
-from autograd_core.kernels.lanes import interleave, lanes_of, load, store
+from autograd_core.kernels.lanes import interleave, lanes_of, load, piece, store
 from autograd_core.kernels.launch import Floats, Ints, kernel
-from autograd_core.kernels.stencil import stencil, stencil_dots
+from autograd_core.kernels.stencil import stencil, stencil_dots, stencil_pairs
 from autograd_core.kernels.stencil_plan import SEGMENT, STENCIL
 from autograd_core.kernels.vector import lanes_of as vector_lanes
 
@@ -52,7 +52,7 @@ def copy_inside(window, source, begin, end):
     copy_run(window, first - begin, source, first, past - first)
 
 
-@jit(inner=True)
+@piece
 def sum_stencils(
     out, to, size, exact, source, at, weights, weight_at, masks, passes, here, stencils, steps, fresh, step_w, wrap,
     mask_pitch, loops, count, across, every, pitch,
@@ -67,21 +67,31 @@ def sum_stencils(
         begin, end = passes[here + 2 * p], passes[here + 2 * p + 1]
         for s in range(begin, end):
             i = STENCIL * s
-            rows, columns = stencils[i], stencils[i + 1]
-            weight, step = weight_at + stencils[i + 2], stencils[i + 3]
-            start, mask, to_p = at + stencils[i + 4], stencils[i + 5] * mask_pitch, to + p * size
-            stencil(rows, columns, every, out, to_p, across, fresh and s == begin, weights, weight, source, start,
-                    pitch, steps, step, masks, mask, mask_pitch, wrap, loops - exact, count)  # fmt: skip
-            if exact:
-                start, to_p, last = start + (loops - 1) * pitch, to_p + (loops - 1) * across, count - lanes
-                stencil(rows, columns, every, out, to_p, across, True, weights, weight, source, start, pitch, steps,
-                        step, masks, mask, mask_pitch, wrap, 1, count // lanes * lanes)  # fmt: skip
-                if count % lanes:  # the last vector once more, so that it ends where the line does
-                    stencil(rows, columns, every, out, to_p + last, across, True, weights, weight, source,
-                            start + last * every, pitch, steps, step, masks, mask + last % wrap, mask_pitch, wrap, 1,
-                            lanes)  # fmt: skip
+            for part in range(3 if exact else 1):
+                # All lines; or all but the last, its whole vectors, and its last one to end where the line does.
+                line = loops - 1 if part else 0
+                first = count - lanes if part == 2 else 0
+                long = lanes if part == 2 else count // lanes * lanes if part else count
+                stencil(stencils[i], stencils[i + 1], every, out, to + p * size + line * across + first, across,
+                        fresh and s == begin, weights, weight_at + stencils[i + 2], source,
+                        at + stencils[i + 4] + line * pitch + first * every, pitch, steps, stencils[i + 3], masks,
+                        stencils[i + 5] * mask_pitch + first % wrap, mask_pitch, wrap, 1 if part else loops - exact,
+                        long)  # fmt: skip
         if begin == end and fresh:
             out[to + p * size : to + p * size + loops * count] = 0
+
+
+@piece
+def sum_pairs(
+    out, to, out_pitch, source, at, weights, weight_at, masks, passes, here, stencils, steps, mask_pitch, lines, count,
+    pitch,
+):  # fmt: skip
+    """A segment's two residues, each of them a single stencil, as whole lines of out."""
+    i, j = STENCIL * passes[here], STENCIL * passes[here + 2]
+    stencil_pairs(stencils[i], stencils[i + 1], stencils[j + 1], out, to, out_pitch, weights,
+                  weight_at + stencils[i + 2], weight_at + stencils[j + 2], source, at + stencils[i + 4],
+                  at + stencils[j + 4], pitch, steps, stencils[i + 3], masks, stencils[i + 5] * mask_pitch,
+                  stencils[j + 5] * mask_pitch, mask_pitch, lines, count)  # fmt: skip
 
 
 @kernel
@@ -107,34 +117,44 @@ def convolve(
         lines, low, high = segments[at_s + 2], segments[at_s + 3], segments[at_s + 4]
         loops, long = (1, lines * across) if flat else (lines, across)
         # One stencil that makes whole lines writes them where they belong; all else is summed first.
-        single = inner == 1 and step_w == 1 and step_h == 1 and passes[here + 1] - passes[here] == 1
-        exact = left == 1 or s + 1 == count or segments[at_s + SEGMENT + 2] * across < lanes
-        straight = single and long >= lanes
+        single = inner == 1 and passes[here + 1] - passes[here] == 1
+        exact = left == 1 or (outer > 1 and s + 1 == count) or segments[at_s + 5] < lanes
+        straight = single and step_w == step_h == 1 and long >= lanes
+        # So do two residues of one stencil each, which are put between each other in registers.
+        twice = single and step_w == 2 and passes[here + 3] - passes[here + 2] == 1
+        paired = twice and width == 2 * across and across >= lanes
         for o in range(outer):
             to = (image * outer + o) * out_plane + segments[at_s + 1]
+            direct = paired or straight
             for c in range(inner):
-                at = (image * inner + c) * source_plane + segments[at_s]
+                data, at = source, (image * inner + c) * source_plane + segments[at_s]
                 weight = ((group * outer + o) * inner + c) * taps
                 if at + low < 0 or at + high > source.size:
                     copy_inside(window, source, at + low, at + high)
-                    sum_stencils(sums, 0, size, False, window, -low, weights, weight, masks, passes, here, stencils,
-                                 steps, c == 0, step_w, wrap, mask_pitch, loops, long, across, every,
-                                 pitch)  # fmt: skip
-                    straight = False
-                elif straight:
-                    sum_stencils(out, to, 0, exact, source, at, weights, weight, masks, passes, here, stencils, steps,
+                    data, at, direct = window, -low, paired
+                if paired:
+                    sum_pairs(out, to, step_h * width, data, at, weights, weight, masks, passes, here, stencils,
+                              steps, mask_pitch, lines, across, pitch)  # fmt: skip
+                elif direct:
+                    sum_stencils(out, to, 0, exact, data, at, weights, weight, masks, passes, here, stencils, steps,
                                  True, 1, wrap, mask_pitch, loops, long, across, every, pitch)  # fmt: skip
                 else:
-                    sum_stencils(sums, 0, size, False, source, at, weights, weight, masks, passes, here, stencils,
+                    sum_stencils(sums, 0, size, False, data, at, weights, weight, masks, passes, here, stencils,
                                  steps, c == 0, step_w, wrap, mask_pitch, loops, long, across, every,
                                  pitch)  # fmt: skip
-            if not straight:
+            if not direct:
                 put_between(out, to, step_h * width, step_w, sums, size, across, width, lines)
-                straight = single and long >= lanes
         s += 1
         if s == count:
             s, image = 0, image + 1
             group = group + 1 if group + 1 < groups else 0
+
+
+@jit(inner=True)
+def add_lanes(parts, lanes, sums, at):
+    """sums[at + i] = Σ parts[i·lanes : (i + 1)·lanes]."""
+    for i in range(parts.size // lanes):
+        sums[at + i] = parts[i * lanes : (i + 1) * lanes].sum()
 
 
 @kernel
@@ -143,12 +163,10 @@ def weight_grad(
     steps: Ints, images: int, groups: int, inner: int, outer: int, wrap: int, span: int, size: int, flat: int,
     across: int, every: int, pitch: int, mask_pitch: int, x_plane: int, g_plane: int, chunks: int,
 ) -> None:  # fmt: skip
-    """sums (chunk, group, outer, inner, tap in the stencils' order, lane), 0 on entry.
-
-    A task is a group's chunk of segments.
-    """
+    """sums (chunk, group, outer, inner, tap in the stencils' order). A task is a group's chunk of segments."""
     lanes, _ = vector_lanes(g)
     terms = sums.size // (chunks * groups * outer * inner)
+    parts = np.zeros(outer * inner * terms * lanes, g.dtype)  # each sum's lanes
     group, chunk = task % groups, task // groups
     window, slopes = np.zeros(span, g.dtype), np.zeros(size, g.dtype)
     count = segments.size // SEGMENT
@@ -172,17 +190,18 @@ def weight_grad(
                 if at + low < 0 or at + high > x.size:
                     copy_inside(window, x, at + low, at + high)
                     data, at = window, -low
-                to = (((chunk * groups + group) * outer + o) * inner + c) * terms
+                to = (o * inner + c) * terms
                 for s in range(STENCIL * own[0], STENCIL * own[1], STENCIL):
                     mask, here, first = (
                         stencils[s + 5] * mask_pitch,
                         at + stencils[s + 4],
-                        to + stencils[s + 2] * lanes,
+                        (to + stencils[s + 2]) * lanes,
                     )
-                    stencil_dots(stencils[s], stencils[s + 1], every, sums, first, slope, slope_at, across, data, here,
+                    stencil_dots(stencils[s], stencils[s + 1], every, parts, first, slope, slope_at, across, data, here,
                                  pitch, steps, stencils[s + 3], masks, mask, mask_pitch, wrap, loops,
                                  whole)  # fmt: skip
                     if whole < long:
-                        stencil_dots(stencils[s], stencils[s + 1], every, sums, first, slopes, 0, across, data,
+                        stencil_dots(stencils[s], stencils[s + 1], every, parts, first, slopes, 0, across, data,
                                      here + whole, pitch, steps, stencils[s + 3], masks, mask + whole % wrap,
                                      mask_pitch, wrap, 1, lanes)  # fmt: skip
+    add_lanes(parts, lanes, sums, (chunk * groups + group) * outer * inner * terms)

@@ -9,6 +9,7 @@ conv_plan.
 from __future__ import annotations
 
 import itertools
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class StencilPlan(NamedTuple):
     step_w: int  # residues along a line
 
 
-SEGMENT, STENCIL = 5, 6
+SEGMENT, STENCIL = 6, 6
 
 
 @lru_cache(maxsize=256)
@@ -74,6 +75,7 @@ def stencil_plan(geo: Geometry, of_input: bool) -> StencilPlan:
                 (z * depth.rate * source[1] + y * height.rate) * source[2],  # the source of its first output
                 ((z * depth.step + rz) * out[1] + y * height.step + ry) * out[2],  # its first output
                 lines, low, read,  # and from where to where it reads, seen from that source
+                0,  # elements of the next one if its place is behind this one's, where a last vector may reach
             ]  # fmt: skip
     wrap = -(-LARGEST // across) * across if flat else across
     column = np.arange(wrap + LARGEST) % wrap % across if flat else np.arange(across + LARGEST)
@@ -81,6 +83,9 @@ def stencil_plan(geo: Geometry, of_input: bool) -> StencilPlan:
     masks = (column < across) & (neighbour >= 0) & (neighbour < source[2])
     tables = [np.array(values, np.int64) for values in (segments, passes, taps.table, taps.steps, taps.order)]
     numbers = tables[0].reshape(-1, SEGMENT)
+    begins, sizes = numbers[:, 1], numbers[:, 2] * out[2]
+    behind = (begins + sizes) % math.prod(out) == np.roll(begins, -1)
+    numbers[:, 5] = behind * np.roll(sizes, -1)
     return StencilPlan(
         *tables, -masks.astype(np.int64), wrap, int((numbers[:, 4] - numbers[:, 3]).max(initial=0)),
         int(numbers[:, 2].max(initial=0)) * across + LARGEST, flat, across, line.rate, height.rate * source[2], out[2],

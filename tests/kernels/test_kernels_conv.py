@@ -130,6 +130,9 @@ SHAPES = [  # x, w, stride, padding, dilation, groups
         4,
     ),  # lines of more than a register, every second column
     ((2, 8, 9, 14), (9, 8, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 3, 12, 36), (3, 1, 5, 5), (2, 2), (2, 2), (1, 1), 3),  # two residues of a line, each one stencil
+    ((2, 3, 11, 34), (3, 1, 2, 4), (2, 2), (0, 1), (1, 1), 3),
+    ((2, 3, 7, 5, 11), (3, 1, 2, 3, 3), (2, 1, 1), (0, 1, 1), (1, 1, 1), 3),  # planes not in their order
 ]
 
 
