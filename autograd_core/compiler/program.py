@@ -29,7 +29,7 @@ from autograd_core.compiler.graph import (
     whole,
 )
 from autograd_core.compiler.loops import Loop, loop_of
-from autograd_core.kernels import blas as blas_kernels
+from autograd_core.kernels import products
 from autograd_core.kernels.replay import FIELDS
 from autograd_core.ops.matmul import blocks_of
 
@@ -219,7 +219,7 @@ class _Builder:
         lead, (m, k), n = x.shape[:-2], x.shape[-2:], y.shape[-1]
         batch = int(np.prod(lead))
         parts, by_rows = blocks_of(lead, m, k, n)
-        found = blas_kernels.blas()
+        found = products.blas()
         assert found is not None
         size = x.dtype.itemsize
         (x_turned, x_step), (y_turned, y_step) = _lying(x), _lying(y)
@@ -233,7 +233,7 @@ class _Builder:
             (1, self._home(y.value), y.offset * size),
             (2, out, 0),
         ]
-        address = blas_kernels.products.compile(np.float64).address
+        address = products.products.compile(np.float64).address
         reads = [self._home(x.value), self._home(y.value)]
         name = f"product {m}×{k} · {k}×{n}" + (f" × {batch}" if batch > 1 else "")
         self.instructions.append(Instruction(name, node.origin, address, block, places, parts, reads, [out]))

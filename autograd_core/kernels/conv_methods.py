@@ -131,7 +131,7 @@ def _stencil(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool)
 
 
 @lru_cache(maxsize=256)
-def _weight_stencil_call(geo: Geometry, dtype: np.dtype) -> tuple[StencilPlan, Call]:
+def _weight_stencil_call(geo: Geometry, dtype: np.dtype) -> Call:
     how = stencil_plan(geo, False)
     inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
     chunks = min(geo.batch * (how.segments.size // SEGMENT), -(-LEAST_BLOCKS // geo.groups))
@@ -139,17 +139,17 @@ def _weight_stencil_call(geo: Geometry, dtype: np.dtype) -> tuple[StencilPlan, C
         conv_stencil.weight_grad, *_stencil_constants(how, geo, False, dtype), how.masks.shape[1], x_plane, g_plane,
         chunks,
     )  # fmt: skip
-    shape = (chunks, geo.groups * outer, inner, how.order.size)
-    return how, Call(constants, geo.groups * chunks, 0, shape)
+    rows = geo.groups * outer * inner
+    return Call(
+        constants, geo.groups * chunks, chunks * rows * how.order.size, (table(how.order), rows, chunks)
+    )
 
 
 def _weight_stencil(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
-    how, call = _weight_stencil_call(geo, g.dtype)
-    sums = np.empty(call.rest, g.dtype)
-    conv_stencil.weight_grad(
-        g, x, sums.reshape(-1), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
-    )
-    dw.reshape(*call.rest[1:])[..., how.order] = sums.sum(axis=0)
+    call = _weight_stencil_call(geo, g.dtype)
+    sums = scratch(call.size, g.dtype)
+    conv_stencil.weight_grad(g, x, sums, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL)
+    conv_stencil.add_chunks(sums, dw, *call.rest, tasks=1, serial=True)
 
 
 # The direct sum -------------------------------------------------------------------------------------------------

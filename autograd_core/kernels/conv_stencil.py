@@ -205,3 +205,15 @@ def weight_grad(
                                      here + whole, pitch, steps, stencils[s + 3], masks, mask + whole % wrap,
                                      mask_pitch, wrap, 1, lanes)  # fmt: skip
     add_lanes(parts, lanes, sums, (chunk * groups + group) * outer * inner * terms)
+
+
+@kernel
+def add_chunks(task: int, sums: Floats, dw: Floats, order: Ints, rows: int, chunks: int) -> None:
+    """dw (row, tap), the sum of sums (chunk, row, place), where order[place] is the tap that stands there."""
+    taps = order.size
+    for row in range(rows):
+        for place in range(taps):
+            total = dw.dtype.type(0)
+            for chunk in range(chunks):
+                total += sums[(chunk * rows + row) * taps + place]
+            dw[row * taps + order[place]] = total

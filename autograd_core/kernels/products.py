@@ -1,4 +1,4 @@
-"""Matrix products from inside compiled programs: BLAS called by its address, without Python.
+"""Matrix products from inside compiled programs: small ones on the register tile, others by BLAS, by its address.
 
 The library is the one that NumPy computes with, found among the loaded ones; where it does not say its functions' names
 (Apple's, Intel's), SciPy's does.
@@ -14,7 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from autograd_core.kernels.launch import kernel
+from autograd_core.kernels.launch import Floats, Ints, kernel
+from autograd_core.kernels.vector import ROWS, lanes_of, tile
 
 _NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
 
@@ -102,3 +103,37 @@ def products(
             _sgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
         else:
             _dgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
+
+
+@kernel
+def small_product(
+    task: int, x: Floats, y: Floats, out: Floats, packed: Floats, rows: Ints, targets: Ints, steps: Ints, m: int,
+    n: int, y_step: int, y_column: int,
+) -> None:  # fmt: skip
+    """out (m, n) = x · y, where x's element (i, k) lies at rows[i] + steps[k] and y's (k, j) at k·y_step + j·y_column.
+
+    `packed` has room for a tile's width of y's columns, and for as much of the result; rows and targets are filled up
+    to whole tiles.
+    """
+    _, width = lanes_of(out)
+    k = steps.size
+    sums = packed[k * width :]
+    for j in range(0, n, width):
+        columns = min(width, n - j)
+        whole = columns == width
+        if whole and y_column == 1 and y_step == width:
+            source, at = y, j
+        else:
+            source, at = packed, 0
+            for i in range(k):
+                for c in range(columns):
+                    packed[i * width + c] = y[i * y_step + (j + c) * y_column]
+                for c in range(columns, width):
+                    packed[i * width + c] = 0
+        into = out if n == width else sums
+        for r in range(0, m, ROWS):
+            tile(into, targets, True, x, rows, r, source, at, steps, 0, k)
+        if n != width:
+            for i in range(m):
+                for c in range(columns):
+                    out[i * n + j + c] = sums[i * width + c]
