@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from operator import is_not
 from typing import Any
 
@@ -21,8 +22,8 @@ class Guards:
     ) -> None:
         self.modules = list(modules)
         self.parts = [_parts(module) for module in self.modules]
-        self.lists = [part for parts in self.parts for part in parts if isinstance(part, list | dict)]
-        self.contents = [_contents(each) for each in self.lists]
+        self.lists = [_live(part) for parts in self.parts for part in parts if isinstance(part, list | dict)]
+        self.contents = list(chain.from_iterable(self.lists))
         self.version = tape.structure[0]
         self.grads = grads
         self.kept = kept  # (tensor, array): tensors whose numbers Python looked at
@@ -41,9 +42,8 @@ class Guards:
         for tensor, array in self.kept:
             if tensor.array is not array:
                 return "a tensor has changed whose numbers the function looked at"
-        for each, before in zip(self.lists, self.contents, strict=True):
-            if _differs(_contents(each), before):
-                return "a module's list of parts has changed"
+        if _differs(list(chain.from_iterable(self.lists)), self.contents):
+            return "a module's list of parts has changed"
         if self.version != tape.structure[0]:
             for module, before in zip(self.modules, self.parts, strict=True):
                 if _differs(_parts(module), before):
@@ -57,8 +57,9 @@ def _parts(module: Any) -> list[Any]:
     return [module.training, *(value for key, value in vars(module).items() if key != "_path")]
 
 
-def _contents(container: Any) -> list[Any]:
-    return list(container.values()) if isinstance(container, dict) else list(container)
+def _live(container: Any) -> Any:
+    """What a list or dict holds, whenever it is looked at."""
+    return container.values() if isinstance(container, dict) else container
 
 
 def _differs(now: list[Any], before: list[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ from autograd_core.compiler.graph import (
 )
 from autograd_core.compiler.loops import Loop, loop_of
 from autograd_core.kernels import products
+from autograd_core.kernels.launch import words_of
 from autograd_core.kernels.replay import FIELDS
 from autograd_core.ops.matmul import blocks_of
 
@@ -158,6 +160,7 @@ class _Builder:
         self.aliases = aliases
         self.readers = uses(steps)
         self.instructions: list[Instruction] = []
+        self.scratches = 0
 
     def program(self) -> Program:
         for step in self.steps:
@@ -217,7 +220,9 @@ class _Builder:
     def _product(self, node: Product) -> None:
         x, y = node.x, node.y
         lead, (m, k), n = x.shape[:-2], x.shape[-2:], y.shape[-1]
-        batch = int(np.prod(lead))
+        batch = math.prod(lead)
+        if batch == 1 and products.suits_tile(m, k, n, x.dtype):
+            return self._small_product(node)
         parts, by_rows = blocks_of(lead, m, k, n)
         found = products.blas()
         assert found is not None
@@ -237,6 +242,30 @@ class _Builder:
         reads = [self._home(x.value), self._home(y.value)]
         name = f"product {m}×{k} · {k}×{n}" + (f" × {batch}" if batch > 1 else "")
         self.instructions.append(Instruction(name, node.origin, address, block, places, parts, reads, [out]))
+
+    def _small_product(self, node: Product) -> None:
+        x, y = node.x, node.y
+        (m, k), n = x.shape[-2:], y.shape[-1]
+        scratch = self._scratch(products.packed_size(m, k, x.dtype), node)
+        tables = products.tables(m, k, x.strides[-2], x.strides[-1])
+        kernel = products.small_product
+        block = words_of(kernel.kinds[4:], (*tables, m, n, *y.strides[-2:]))
+        sizes = [value for view in (x, y) for value in (0, view.value.size)]
+        sizes += [0, node.out.size, 0, scratch.size]
+        size = x.dtype.itemsize
+        out = self._home(node.out)
+        read = [self._home(x.value), self._home(y.value)]
+        places = [(0, read[0], x.offset * size), (2, read[1], y.offset * size), (4, out, 0), (6, scratch, 0)]
+        name = f"product {m}×{k} · {k}×{n}"
+        address = kernel.compile(x.dtype).address
+        self.instructions.append(
+            Instruction(name, node.origin, address, sizes + block, places, 1, read, [out, scratch])
+        )
+
+    def _scratch(self, size: int, node: Node) -> Value:
+        """Memory for one instruction."""
+        self.scratches += 1
+        return Value(-1 - self.scratches, (size,), node.out.dtype, node)
 
     def _call(self, node: Call) -> None:
         reads = [self._home(view.value) for view in node.inputs]

@@ -81,9 +81,13 @@ class Replay:
         self.bound: list[Any] = [None] * len(states)
         self.last: dict[Value, Any] = {}  # keeps the other sources' arrays alive
         homed = {effect.value for effect in effects if effect.value in homes}
-        self.effects = [effect for effect in effects if effect.value not in homed]
-        self.left = _Slots(program, [effect.value for effect in self.effects if effect.value is not None])
-        self.tensors = [Tensor(array) for array in self.left.arrays]
+        effects = [effect for effect in effects if effect.value not in homed]
+        # Gradients of tensors that are no arguments, most of all effects, are looked at all at once.
+        usual = [e for e in effects if e.kind == "grad" and e.value is not None and e.argument is None]
+        self.graded = [effect.owner for effect in usual]
+        self.effects = [effect for effect in effects if effect not in usual]
+        self.left = _Slots(program, [e.value for e in (*usual, *self.effects) if e.value is not None])
+        self.tensors = [Tensor(array) for array in self.left.arrays[: len(usual)]]
         self.results = _Slots(program, results)
         self.calls = any(instruction.call is not None for instruction in program.instructions)
 
@@ -187,22 +191,37 @@ class Replay:
     # Afterwards ------------------------------------------------------------------------------------------------
 
     def _leave(self, given: list[Any]) -> None:
-        arrays, tensors, i = self.left.arrays, self.tensors, 0
+        arrays, tensors = self.left.arrays, self.tensors
+        self._leave_gradients(arrays, tensors)
+        following = iter(arrays[len(tensors) :])
         for effect in self.effects:
             owner = effect.owner if effect.argument is None else given[effect.argument]
             if effect.value is None:
                 owner._grad = None
-                continue
-            array = arrays[i]
-            if effect.kind == "array":
-                owner.array = array
+            elif effect.kind == "array":
+                owner.array = next(following)
             else:
-                tensor = tensors[i]
-                # Held by `tensors`, by the owner and by this name: else somebody keeps the last gradient.
-                if tensor.array is not array or getrefcount(tensor) > 4:
-                    tensor = tensors[i] = Tensor(array)
+                owner._grad = Tensor(next(following))
+
+    def _leave_gradients(self, arrays: list[Any], tensors: list[Any]) -> None:
+        """Gradients where they belong: the tensors of the last time, unless somebody keeps one of them."""
+        for i in range(len(tensors)) if any(map(is_not, map(_array_of, tensors), arrays)) else ():
+            if tensors[i].array is not arrays[i]:
+                tensors[i] = Tensor(arrays[i])
+        owners = self.graded
+        if not owners:
+            return
+        if max(map(getrefcount, tensors)) > _ALONE + 1:  # the owner holds its own
+            for i, count in enumerate(map(getrefcount, tensors)):
+                if count > _ALONE + 1:
+                    tensors[i] = Tensor(arrays[i])
+        if any(map(is_not, map(_grad_of, owners), tensors)):
+            for owner, tensor in zip(owners, tensors):
                 owner._grad = tensor
-            i += 1
+
+
+def _grad_of(owner: Any) -> Any:
+    return getattr(owner, "_grad", None)
 
 
 def filled(value: Any, given: Any) -> Any:

@@ -7,15 +7,16 @@ The library is the one that NumPy computes with, found among the loaded ones; wh
 from __future__ import annotations
 
 import ctypes
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from autograd_core.kernels.launch import Floats, Ints, kernel
-from autograd_core.kernels.vector import ROWS, lanes_of, tile
+from autograd_core.kernels.launch import Floats, Ints, kernel, table
+from autograd_core.kernels.vector import ROWS, lanes_of, tile, width_of
 
 _NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
 
@@ -103,6 +104,26 @@ def products(
             _sgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
         else:
             _dgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
+
+
+def suits_tile(m: int, k: int, n: int, dtype: np.dtype[Any]) -> bool:
+    """Whether a product runs faster on the register tile than in BLAS: the result is as wide as a tile, and small.
+
+    32×16 · 16×16 takes 0.24 µs instead of 0.42; 100×64 · 64×32, which needs its operand packed, 8.6 instead of 5.8.
+    """
+    return n == width_of(dtype) and m * k <= 4096
+
+
+def packed_size(m: int, k: int, dtype: np.dtype[Any]) -> int:
+    """Elements of small_product's scratch memory."""
+    return (k + -(-m // ROWS) * ROWS) * width_of(dtype)
+
+
+@lru_cache(maxsize=1024)
+def tables(m: int, k: int, row_step: int, step: int) -> tuple[Any, Any, Any]:
+    """small_product's rows, targets and steps for an x with these strides."""
+    rows = np.minimum(np.arange(-(-m // ROWS) * ROWS), m - 1)
+    return table(rows * row_step), table(rows), table(np.arange(k) * step)
 
 
 @kernel
