@@ -40,10 +40,12 @@ def _sources() -> str:
 
 def kernel_of(loop: Loop) -> Made:
     """The kernel of a loop's structure: from this process, from disk, or compiled now."""
-    text = structure(loop)
-    if text not in _loaded:
-        _loaded[text] = _load_or_compile(text, loop)
-    return _loaded[text]
+    if loop.kernel is None:
+        text = structure(loop)
+        if text not in _loaded:
+            _loaded[text] = _load_or_compile(text, loop)
+        loop.kernel = _loaded[text]
+    return loop.kernel
 
 
 def _load_or_compile(text: str, loop: Loop) -> Made:

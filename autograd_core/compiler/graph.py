@@ -92,6 +92,8 @@ def whole(value: Value) -> View:
 
 def broadcast(view: View, shape: Shape) -> View:
     """The view with new leading axes and axes of one element repeated."""
+    if view.shape == shape:
+        return view
     lead = len(shape) - len(view.shape)
     strides = (0,) * lead + tuple(
         0 if own == 1 else stride for own, stride in zip(view.shape, view.strides, strict=True)
@@ -284,9 +286,8 @@ class Graph:
     def map(self, function: str, operands: Sequence[Operand], shape: Shape, dtype: DType) -> View:
         """An elementwise node, or the one that there is already."""
         seen = tuple(broadcast(o, shape) if isinstance(o, View) else o for o in operands)
-        return self._add(
-            (function, seen, shape, dtype), shape, dtype, lambda out: Map(out, self.origin, function, seen)
-        )
+        key = (function, tuple(map(_key, seen)), shape, dtype)
+        return self._add(key, shape, dtype, lambda out: Map(out, self.origin, function, seen))
 
     def reduce(self, function: str, operand: View, axes: tuple[int, ...]) -> View:
         """The fold along the axes, which stay as axes of one element."""
@@ -337,7 +338,6 @@ class Graph:
         return self._append(Kernels(made, self.origin, launches, call, kept, tuple(inputs)))
 
     def _add(self, key: Any, shape: Shape, dtype: DType, make: Any) -> View:
-        key = _hashable(key)
         known = self._known.get(key)
         if known is not None:
             return whole(known)
@@ -351,12 +351,6 @@ class Graph:
         return whole(node.out)
 
 
-def _hashable(key: Any) -> Any:
-    """The key with NaN equal to itself, 0.0 apart from -0.0, and 1 apart from 1.0 and True."""
-    if isinstance(key, Scalar):
-        return ("number", key.dtype.str, np.asarray(key.number, key.dtype).tobytes())
-    if isinstance(key, View):
-        return ("view", key.value.number, key.shape, key.strides, key.offset)
-    if isinstance(key, tuple):
-        return tuple(map(_hashable, key))
-    return key
+def _key(operand: Operand) -> Any:
+    """What equal operands have in common: NaN is equal to itself, 0.0 is not -0.0, and 1 neither 1.0 nor True."""
+    return operand if isinstance(operand, View) else (repr(operand.number), operand.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,13 +45,64 @@ class Loop:
     numbers: dict[tuple[int, int], int]  # (item, operand) → scalar
     stores: dict[int, int]  # item → reference
     phases: list[int]  # the pass in which each item is computed; of a reduction, the one that it folds in
+    origins: list[Any]  # of each reference: an (item, operand) that reads it, or the item that writes it
     tasks: int = 1
     share: int = 1
-    extra: list[Value] = field(default_factory=list)  # values that are kept from one pass to the next
+    kernel: Any = None  # its machine code, when that is there
 
 
-def loop_of(group: Group, needed: Callable[[Value], bool], places: dict[Value, View]) -> Loop:
-    """The loop of a group; `needed` says whether a value is read elsewhere, `places` where some are written to."""
+_like: dict[Any, Loop] = {}  # a loop for each kind of group: equal layers are worked out once
+
+
+def loop_of(group: Group, needed: Callable[[Value], bool], place: View | None = None) -> Loop:
+    """The loop of a group; `needed` says whether a value is read elsewhere, `place` where a copy is written to."""
+    if place is not None:
+        return _worked_out(group, needed, {group.items[0].node.out: place})
+    kind = _kind_of(group, needed)
+    known = _like.get(kind)
+    if known is None:
+        if len(_like) > 4096:
+            _like.clear()
+        known = _like[kind] = _worked_out(group, needed, {})
+        return known
+    references = [
+        Reference(*_accessed(group, origin), like.strides, like.dtype)
+        for origin, like in zip(known.origins, known.references, strict=True)
+    ]
+    scalars = [o for item in group.items for o in item.operands if isinstance(o, Scalar)]
+    return replace(known, group=group, references=references, scalars=scalars)
+
+
+def _accessed(group: Group, origin: Any) -> tuple[Value, int]:
+    """The value that a reference is for, and its offset."""
+    if isinstance(origin, int):
+        return group.items[origin].node.out, 0
+    item, position = origin
+    view = group.items[item].operands[position]
+    assert isinstance(view, View)
+    return view.value, view.offset
+
+
+def _kind_of(group: Group, needed: Callable[[Value], bool]) -> Any:
+    """What equal groups have in common: all but the values themselves and the numbers."""
+    inside = {value: number for number, value in enumerate(group.made)}
+    outside: dict[Any, int] = {}
+    kinds: list[Any] = [group.space, group.reduced]
+    for item in group.items:
+        node = item.node
+        kinds.append((node.function, isinstance(node, Reduce), item.outer, node.out.dtype, needed(node.out)))
+        for operand in item.operands:
+            if isinstance(operand, Scalar):
+                kinds.append(operand.dtype)
+            elif operand.value in inside:
+                kinds.append(inside[operand.value])
+            else:
+                key = operand.value, operand.strides, operand.offset
+                kinds.append((outside.setdefault(key, len(outside)), operand.strides, operand.dtype))
+    return tuple(kinds)
+
+
+def _worked_out(group: Group, needed: Callable[[Value], bool], places: dict[Value, View]) -> Loop:
     phases, keep = _passes(group, needed)
     stored = [
         number for number, item in enumerate(group.items) if needed(item.node.out) or item.node.out in keep
@@ -66,9 +117,7 @@ def loop_of(group: Group, needed: Callable[[Value], bool], places: dict[Value, V
         shape = group.kept if item.outer else group.space
         own = View(item.node.out, shape, row_major(shape))
         accesses.append((number, places.get(item.node.out, own)))
-    return _joined(
-        group, phases, accesses, [group.items[n].node.out for n in stored if group.items[n].node.out in keep]
-    )
+    return _joined(group, phases, accesses)
 
 
 def _passes(group: Group, needed: Callable[[Value], bool]) -> tuple[list[int], set[Value]]:
@@ -108,7 +157,7 @@ def _cost(group: Group, item: Item) -> int:
     return total
 
 
-def _joined(group: Group, phases: list[int], accesses: list[tuple[Any, View]], extra: list[Value]) -> Loop:
+def _joined(group: Group, phases: list[int], accesses: list[tuple[Any, View]]) -> Loop:
     axes = [a for a, n in enumerate(group.space) if n != 1]
     outer = [a for a in axes if a not in group.reduced]
     inner = [a for a in axes if a in group.reduced]
@@ -122,6 +171,7 @@ def _joined(group: Group, phases: list[int], accesses: list[tuple[Any, View]], e
     runs = [*outer, *inner]
     sizes = tuple(math.prod(group.space[a] for a in run) for run in runs)
     references: list[Reference] = []
+    origins: list[Any] = []
     known: dict[Reference, int] = {}
     loads: dict[tuple[int, int], int] = {}
     stores: dict[int, int] = {}
@@ -133,6 +183,7 @@ def _joined(group: Group, phases: list[int], accesses: list[tuple[Any, View]], e
             continue
         number = len(references)
         references.append(made)
+        origins.append(place)
         if place.__class__ is tuple:
             loads[place] = known[made] = number
         else:
@@ -145,7 +196,7 @@ def _joined(group: Group, phases: list[int], accesses: list[tuple[Any, View]], e
                 numbers[number, position] = len(scalars)
                 scalars.append(operand)
     loop = Loop(
-        group, sizes, len(outer), across, references, scalars, loads, numbers, stores, phases, extra=extra
+        group, sizes, len(outer), across, references, scalars, loads, numbers, stores, phases, origins
     )
     _share(loop)
     return loop

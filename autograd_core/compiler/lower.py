@@ -38,9 +38,10 @@ class Lowered:
         self.symbols: dict[int, Symbol] = {}  # by number of the captured array
         self.sources: dict[Value, Any] = {}
         self.reasons: dict[int, str] = {}  # operations that are called as they stand, and why
-        for number, operation in enumerate(capture.operations):
-            self.graph.origin = number
-            self._lower(number, operation)
+        with np.errstate(all="ignore"):  # numbers that are known already are computed with
+            for number, operation in enumerate(capture.operations):
+                self.graph.origin = number
+                self._lower(number, operation)
 
     def symbol(self, number: int) -> Symbol:
         """The array of this number; a source is put in when it is first asked for."""
@@ -86,8 +87,7 @@ class Lowered:
         rule: Any = rules.get(primitive.name, primitive.forward)
         if primitive.name in _OWN_KERNELS:
             raise Unlowerable("it has kernels of its own")
-        with np.errstate(all="ignore"):
-            found = rule(*arguments, **operation.params)
+        found = rule(*arguments, **operation.params)
         if isinstance(found, Symbol):
             return found
         found = np.asarray(found)  # of constants alone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,14 +180,13 @@ class _Builder:
     def _home(self, value: Value) -> Value:
         return self.aliases.get(value, value)
 
-    def _needed(self, number: int) -> Callable[[Value], bool]:
-        return lambda value: value in self.outside or bool(self.readers.get(value))
+    def _needed(self, value: Value) -> bool:
+        return value in self.outside or bool(self.readers.get(value))
 
     # One step each ---------------------------------------------------------------------------------------------
 
-    def _group(self, group: Group, places: dict[Value, View] | None = None, always: bool = False) -> None:
-        needed = (lambda _: True) if always else self._needed(group.number)
-        loop = loop_of(group, needed, places or {})
+    def _group(self, group: Group, place: View | None = None, always: bool = False) -> None:
+        loop = loop_of(group, (lambda _: True) if always else self._needed, place)
         block, found = words(loop, lambda reference: 0)
         made = [
             (
@@ -212,7 +211,7 @@ class _Builder:
             self._group(_copying(-1, node.base, node.out), always=True)
         for source, place in node.pieces:
             group = _copying(-1, source, node.out, place)
-            self._group(group, {group.items[0].node.out: place}, always=True)
+            self._group(group, place, always=True)
 
     def _covers(self, node: Assemble) -> bool:
         return sum(int(np.prod(place.shape)) for _, place in node.pieces) >= node.out.size

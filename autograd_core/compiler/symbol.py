@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -119,11 +120,26 @@ _NAMES = {"true_divide": "divide", "abs": "absolute", "bitwise_invert": "invert"
 
 def call(graph: Graph, ufunc: Any, name: str, inputs: Sequence[Any], dtype: Any = None) -> Symbol:
     """A ufunc of symbols, arrays and numbers, computed in the dtype that NumPy would choose."""
-    given = [type(i) if type(i) in _WEAK else np.dtype(i.dtype) for i in map(_known, inputs)]
-    loop = ufunc.resolve_dtypes((*given, None if dtype is None else np.dtype(dtype)))
-    shape = np.broadcast_shapes(*(np.shape(i) for i in inputs))
+    given = tuple([type(i) if type(i) in _WEAK else i.dtype for i in map(_known, inputs)])
+    loop = _loop(ufunc, given, None if dtype is None else np.dtype(dtype))
+    shape = _common([() if type(i) in _WEAK else i.shape for i in inputs])
     operands = [operand(graph, i, want) for i, want in zip(inputs, loop[:-1], strict=True)]
     return Symbol(graph, simplified(graph, name, operands, shape, loop[-1]))
+
+
+@lru_cache(maxsize=4096)
+def _loop(ufunc: Any, given: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
+    """The dtypes that a ufunc computes in."""
+    return ufunc.resolve_dtypes((*given, dtype))
+
+
+def _common(shapes: list[Shape]) -> Shape:
+    """The shape that all are broadcast to."""
+    filled = [shape for shape in shapes if shape]
+    if not filled:
+        return ()
+    first = filled[0]
+    return first if all(shape == first for shape in filled) else np.broadcast_shapes(*filled)
 
 
 def _known(value: Any) -> Any:
