@@ -8,13 +8,13 @@ by identity: they are kept alive as long as the capture lasts, so that no two ha
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from autograd_core.compiler.errors import TracedValueError, reading
+from autograd_core.compiler.errors import TracedValueError, calling_line, reading
 from autograd_core.tape import Value, state
 
 
@@ -66,6 +66,7 @@ class Operation:
     within: dict[int, int]  # arrays inside the static parameters: id → number
     out: int
     module_path: str
+    line: tuple[str, int]  # file and line of the user's program
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Capture:
         self.numbers: dict[int, int] = {}  # by id
         self.touched: dict[int, Touched] = {}
         self.modules: dict[int, Any] = {}
+        self.watched: list[tuple[int, Callable[[Any], None]]] = []
         self.plain = plain  # the class of tensors that are no state
         self.looked_at: list[tuple[weakref.ref[Any], Any]] = []  # tensors, and their arrays, that Python read
 
@@ -109,7 +111,7 @@ class Capture:
         if id(out) in self.numbers:
             return  # the forward function gave back an argument
         within = {id(array): self._number(None, array) for array in arrays_within(params)}
-        made = Operation(primitive, inputs, params, within, self._add(out), state.module_path)
+        made = Operation(primitive, inputs, params, within, self._add(out), state.module_path, calling_line())
         self.operations.append(made)
 
     def touch(self, tensor: Value) -> Touched:
@@ -146,6 +148,10 @@ class Capture:
         if type(tensor) is not self.plain or (number is not None and not isinstance(source, Constant | Held)):
             raise reading(tensor, how)
         self.looked_at.append((weakref.ref(tensor), tensor.array))
+
+    def watch(self, tensor: Value, check: Callable[[Any], None]) -> None:
+        """`check` has looked at the numbers of a tensor: where they are given, it does so before each replay."""
+        self.watched.append((self.number_of(tensor), check))
 
     def refuse(self, what: str, mend: str) -> None:
         """An operation whose result's shape depends on numbers."""

@@ -332,13 +332,17 @@ class _Kernel:
         """One register of indices in one pass: what is stored in it and what is folded."""
         known: dict[int, Code] = {}
         ready = self._ready()
-        for number, reference in self.loop.stores.items():
-            if not self.items[number].outer and self.loop.phases[number] == phase:
-                value = self._value(number, bases, outer, ready, phase, width, known)
-                self._store(reference, bases, value, width)
+        # All is computed before anything is stored: a result may lie where an operand lies.
+        made = {
+            reference: self._value(number, bases, outer, ready, phase, width, known)
+            for number, reference in self.loop.stores.items()
+            if not self.items[number].outer and self.loop.phases[number] == phase
+        }
         for number, cell in zip(self._folds(phase), cells, strict=True):
             value = self._operand(number, 0, bases, outer, ready, phase, width, known)
             self._fold(number, cell, value, width)
+        for reference, value in made.items():
+            self._store(reference, bases, value, width)
 
     def _value(self, number, bases, outer, ready, phase, width, known) -> Code:
         if number not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,28 @@ class TracedValueError(TypeError):
 def reading(tensor: Any, how: str) -> TracedValueError:
     """The error for looking at a tensor's numbers."""
     return TracedValueError(
-        f"{how} of {describe(tensor.array)} inside a compiled function, {user_line()}: the function runs once and is "
-        "then replayed, so what Python reads here would stay what it was. Choose with ag.where(condition, a, b), "
-        "return the tensor and read it outside, or move this line out of the function"
+        f"{how} of {describe(tensor.array)} inside a compiled function, {shown_line(calling_line())}: the function "
+        "runs once and is then replayed, so what Python reads here would stay what it was. Choose with "
+        "ag.where(condition, a, b), return the tensor and read it outside, or move this line out of the function"
     )
 
 
-def user_line() -> str:
-    """Where the innermost line stands that is neither the engine's nor nn's: `file.py:12`, with its text."""
-    import linecache
+_ROOT = Path(__file__).resolve().parents[2]
+_OWN = (str(_ROOT / "autograd_core"), str(_ROOT / "nn"))
 
+
+def calling_line() -> tuple[str, int]:
+    """File and number of the innermost line that is neither the engine's nor nn's."""
     frame = sys._getframe(1)
-    own = Path(__file__).resolve().parents[1]
-    inside = (str(own), str(own.parent / "nn"))
     while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(inside):
-            text = linecache.getline(name, frame.f_lineno).strip()
-            return f"line {frame.f_lineno} of {Path(name).name}" + (f" ({text})" if text else "")
+        if not frame.f_code.co_filename.startswith(_OWN):
+            return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
-    return "at an unknown line"
+    return "", 0
+
+
+def shown_line(line: tuple[str, int]) -> str:
+    """A line of a program, with its text where it can be had: `line 12 of train.py (loss.backward())`."""
+    name, number = line
+    text = linecache.getline(name, number).strip()
+    return f"line {number} of {Path(name).name}" + (f" ({text})" if text else "")

@@ -21,6 +21,7 @@ from autograd_core.compiler.capture import (
 from autograd_core.compiler.graph import Call, Graph, Scalar, Value, View, broadcast, lying, whole
 from autograd_core.compiler.launches import Launches
 from autograd_core.compiler.symbol import Symbol, Unlowerable, cast, operand, written
+from autograd_core.kernels.products import blas
 
 Rule = Callable[..., Any]
 rules: dict[
@@ -170,6 +171,8 @@ def _matmul(x: Any, y: Any) -> Symbol:
     if dtype.kind != "f" or x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
         raise Unlowerable("a product of integers")
     x, y = cast(x, dtype), cast(y, dtype)
+    if blas() is None:
+        raise Unlowerable("NumPy's BLAS does not say where its functions are")
     lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     views = [broadcast(v.view, (*lead, *v.shape[-2:])) for v in (x, y)]
     if not math.prod(lead) * x.shape[-2] * y.shape[-1] * x.shape[-1]:

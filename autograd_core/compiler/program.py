@@ -299,11 +299,17 @@ class _Builder:
 
     def _placed(self) -> Program:
         lives = self._lives()
+        shared = self._shared(lives)
+        joint: dict[Value, tuple[int, int]] = {}
+        for value, (first, last) in lives.items():
+            holder = shared.get(value, value)
+            begun, ended = joint.get(holder, (first, last))
+            joint[holder] = (min(first, begun), max(last, ended))
         arena = memory.plan(
-            memory.Life(v.number, v.nbytes, first, last) for v, (first, last) in lives.items()
+            memory.Life(v.number, v.nbytes, first, last) for v, (first, last) in joint.items()
         )
         room = memory.aligned(arena.nbytes)
-        offsets = {value: arena.offsets[value.number] for value in lives}
+        offsets = {value: arena.offsets[shared.get(value, value).number] for value in lives}
         starts, total = [], 0
         for instruction in self.instructions:
             starts.append(total)
@@ -336,6 +342,41 @@ class _Builder:
                 first, _ = lives.get(value, (i, i))
                 lives[value] = (first, i)
         return lives
+
+    def _shared(self, lives: dict[Value, tuple[int, int]]) -> dict[Value, Value]:
+        """Values that are written in the place of one that is read for the last time, element by element."""
+        shared: dict[Value, Value] = {}
+        for i, instruction in enumerate(self.instructions):
+            if instruction.loop is None:
+                continue
+            free = [v for v in _replaceable(instruction.loop) if v in lives and lives[v][1] == i]
+            for value in _replacing(instruction.loop):
+                if value not in lives or lives[value][0] != i:
+                    continue
+                place = next((v for v in free if v.nbytes == value.nbytes and v.dtype == value.dtype), None)
+                if place is not None:
+                    free.remove(place)
+                    shared[value] = shared.get(place, place)
+        return shared
+
+
+def _replaceable(loop: Loop) -> list[Value]:
+    """What a loop reads only at the index at which it writes, and not after it has written."""
+    own = row_major(loop.group.space)
+    found: dict[Value, bool] = {}
+    for item, phase in zip(loop.group.items, loop.phases, strict=True):
+        for operand in item.operands:
+            if isinstance(operand, View) and operand.value not in loop.group.made:
+                alike = operand.strides == own and operand.offset == 0 and phase == max(loop.phases)
+                found[operand.value] = found.get(operand.value, True) and alike and not item.outer
+    return [value for value, alike in found.items() if alike]
+
+
+def _replacing(loop: Loop) -> list[Value]:
+    """What a loop writes in full, in its last pass."""
+    last = max(loop.phases)
+    items = ((loop.group.items[n], loop.phases[n]) for n in loop.stores)
+    return [item.node.out for item, phase in items if not item.outer and phase == last]
 
 
 def _lying(view: View) -> tuple[int, int]:

@@ -89,12 +89,14 @@ class Replay:
         self.left = _Slots(program, [e.value for e in (*usual, *self.effects) if e.value is not None])
         self.tensors = [Tensor(array) for array in self.left.arrays[: len(usual)]]
         self.results = _Slots(program, results)
-        self.calls = any(instruction.call is not None for instruction in program.instructions)
+        self.watched: list[tuple[Value, Any]] = []  # given values, and what looks at them before each run
 
     def __call__(self, given: list[Any]) -> list[np.ndarray[Any, Any]]:
         """Run on new arguments; the arrays of the results."""
         self._bind_arguments(given)
         self._bind_states()
+        for value, check in self.watched:
+            check(self._array(value))
         self.left.renew(1)
         self.results.renew(0)
         self._run()

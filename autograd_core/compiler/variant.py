@@ -64,7 +64,10 @@ class Variant:
         }
         used = {v: s for v, s in lowered.sources.items() if v in self.program.positions or v in called}
         used |= {home: lowered.sources[home] for home in homes.values()}
+        watched = [(lowered.symbol(number).view.value, check) for number, check in record.watched]
+        used |= {value: lowered.sources[value] for value, _ in watched if value in lowered.sources}
         self.replay = Replay(self.program, used, effects, homes, results, lowered.launches.found)
+        self.replay.watched = [(value, check) for value, check in watched if value in used]
         record.forget()
 
     def run(self, given: list[Any]) -> Any:

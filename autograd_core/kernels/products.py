@@ -1,7 +1,6 @@
 """Matrix products from inside compiled programs: small ones on the register tile, others by BLAS, by its address.
 
-The library is the one that NumPy computes with, found among the loaded ones; where it does not say its functions' names
-(Apple's, Intel's), SciPy's does.
+The library is the one that NumPy computes with, found among the loaded ones (OpenBLAS, as in NumPy's wheels).
 """
 
 from __future__ import annotations
