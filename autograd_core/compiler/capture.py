@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from autograd_core.compiler.errors import TracedValueError, calling_line, reading
-from autograd_core.tape import Value, state
+from autograd_core.dtypes import as_array
+from autograd_core.tape import Value, captured, state
+from autograd_core.tree import tree_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,15 @@ class Capture:
             if owner is not None:
                 yield owner, before
 
+    def changes(self) -> Iterator[tuple[Any, str, int | None]]:
+        """(tensor, "array" or "grad", number of what it became) for all that is not as it was before."""
+        for owner, before in self.changed():
+            if owner.array is not before.array:
+                yield owner, "array", self.number_of(owner)
+            grad = getattr(owner, "_grad", None)
+            if grad is not before.grad or before.grad_set:
+                yield owner, "grad", None if grad is None else self.number_of(grad)
+
     def undo(self) -> None:
         """Everything that was changed as it was before."""
         for owner, before in self.changed():
@@ -230,3 +241,29 @@ def arrays_within(value: Any) -> Iterator[Any]:
     elif isinstance(value, tuple | list):
         for each in value:
             yield from arrays_within(each)
+
+
+def recorded(
+    record: Capture, function: Callable[..., Any], args: tuple[Any, ...], params: dict[str, Any]
+) -> tuple[Any, list[Any]]:
+    """Run the function and record it: its result, and the tensors among its arguments (ndarrays become tensors).
+
+    If it raises, everything is as it was before.
+    """
+    tensors: list[Any] = []
+
+    def entering(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            value = record.plain(as_array(value, copy=True))
+        if isinstance(value, Value):
+            record.argument(value.array, len(tensors))
+            tensors.append(value)
+        return value
+
+    args, params = tree_map(entering, (args, params))
+    try:
+        with captured(record):
+            return function(*args, **params), tensors
+    except BaseException:
+        record.undo()
+        raise

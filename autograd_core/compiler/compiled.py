@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import update_wrapper
@@ -11,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core import tree
-from autograd_core.compiler.capture import Capture
+from autograd_core.compiler.capture import Capture, recorded
+from autograd_core.compiler.explain import Text, explanation, listing
 from autograd_core.compiler.variant import Variant
-from autograd_core.dtypes import as_array, default_dtype
-from autograd_core.tape import Value, captured, state
+from autograd_core.compiler.verify import verified
+from autograd_core.dtypes import default_dtype
+from autograd_core.tape import Value, state
 from autograd_core.tensor import Tensor
 
 
@@ -26,6 +28,8 @@ class Compiled:
         self.function = function
         self.verify_every = verify_every
         self.variants: dict[Any, list[Variant]] = {}
+        self.reasons: list[str] = []  # why it was captured again
+        self.calls = 0
         self.lock = threading.RLock()
         update_wrapper(self, function, updated=())
 
@@ -35,12 +39,44 @@ class Compiled:
         given: list[Any] = []
         key = (_signature((args, params), given), state.recording, default_dtype())
         with self.lock:
+            reason = "arguments of other shapes, dtypes, kinds or static values" if self.variants else ""
             for variant in self.variants.get(key, ()):
-                if not variant.guards.broken():
+                reason = variant.guards.broken()
+                if not reason:
+                    self.calls += 1
+                    if self.verify_every and self.calls % self.verify_every == 0:
+                        return verified(self.function, variant, args, params, given)
                     return variant.run(given)
+            began = time.perf_counter()
             result, variant = capture(self.function, args, params)
+            variant.seconds = time.perf_counter() - began
             self.variants.setdefault(key, []).append(variant)
+            self.reasons += [reason] if reason else []
             return result
+
+    def explain(self) -> Text:
+        """What was captured and fused, what is left to Python, and why there is more than one program.
+
+        >>> import autograd_core as ag
+        >>> f = ag.compile(lambda x: (x + 1).exp())
+        >>> f.explain()
+        <lambda>: not called yet, so nothing is captured
+        """
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return explanation(name, [v for kept in self.variants.values() for v in kept], self.reasons)
+
+    def program(self) -> Text:
+        """The program of the last capture: each instruction with its modules and lines.
+
+        >>> import autograd_core as ag
+        >>> f = ag.compile(lambda x: ((x + 1) * 2).sum())
+        >>> f(ag.tensor([1.0, 2.0])).item()
+        10.0
+        >>> f.program()
+            0  %4 float32[] = sum(((%0 + 1) · 2))    # <doctest ...>:1
+        """
+        variants = [variant for kept in self.variants.values() for variant in kept]
+        return listing(variants[-1]) if variants else self.explain()
 
 
 def _signature(value: Any, arrays: list[Any]) -> Any:
@@ -67,28 +103,13 @@ def capture(
 ) -> tuple[Any, Variant]:
     """Run the function and keep what it did. If it raises, everything is as it was before."""
     record = Capture(Tensor)
-    tensors: list[Any] = []
-
-    def entering(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            value = Tensor(as_array(value, copy=True))
-        if isinstance(value, Value):
-            record.argument(value.array, len(tensors))
-            tensors.append(value)
-        return value
-
-    args, params = tree.tree_map(entering, (args, params))
-    try:
-        with _collector_paused():
-            with captured(record):
-                result = function(*args, **params)
-            outputs = [
-                (leaf, record.number_of(leaf)) for leaf in tree.leaves(result) if isinstance(leaf, Value)
-            ]
-            return result, Variant(function, record, tensors, result, outputs)
-    except BaseException:
-        record.undo()
-        raise
+    with _collector_paused():
+        result, tensors = recorded(record, function, args, params)
+        try:
+            return result, Variant(function, record, tensors, result)
+        except BaseException:
+            record.undo()
+            raise
 
 
 @contextmanager

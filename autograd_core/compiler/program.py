@@ -44,9 +44,7 @@ class Instruction:
     origin: int
     address: int
     block: list[int]
-    places: list[
-        tuple[int, Value, int]
-    ]  # words of the block that hold the address of a value, and bytes further
+    places: list[tuple[int, Value, int]]  # words of the block that hold a value's address, and bytes further
     tasks: int
     reads: list[Value]
     writes: list[Value]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from autograd_core import tree
@@ -21,11 +20,14 @@ from autograd_core.tensor import Tensor
 class Variant:
     """A program for one setting of the function."""
 
-    def __init__(
-        self, function: Any, record: Capture, tensors: list[Any], result: Any, outputs: list[Any]
-    ) -> None:
+    seconds = 0.0  # that capturing and compiling it took
+
+    def __init__(self, function: Any, record: Capture, tensors: list[Any], result: Any) -> None:
         arguments = {id(tensor): number for number, tensor in enumerate(tensors)}
-        changes = list(_changes(record))
+        changes = list(record.changes())
+        outputs = [
+            (leaf, record.number_of(leaf)) for leaf in tree.leaves(result) if isinstance(leaf, TapeValue)
+        ]
         looked_at = [(t, array) for reference, array in record.looked_at if (t := reference()) is not None]
         grads = [(owner, before.grad is None) for owner, before in record.changed() if before.grad_read]
         self.guards = Guards(function, record.modules.values(), grads, looked_at)
@@ -79,16 +81,6 @@ class Variant:
         return tree.tree_map(
             lambda is_tensor, kept: next(tensors) if is_tensor else kept, self.pattern, self.plain
         )
-
-
-def _changes(record: Capture) -> Iterator[tuple[Any, str, int | None]]:
-    """(tensor, "array" or "grad", number of what it became) for all that is not as it was before."""
-    for owner, before in record.changed():
-        if owner.array is not before.array:
-            yield owner, "array", record.number_of(owner)
-        grad = getattr(owner, "_grad", None)
-        if grad is not before.grad or before.grad_set:
-            yield owner, "grad", None if grad is None else record.number_of(grad)
 
 
 def _no_graph(g: Any, x: Any) -> Any:

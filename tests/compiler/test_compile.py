@@ -5,7 +5,8 @@ import pytest
 
 import autograd_core as ag
 import nn
-from autograd_core.compiler import TracedValueError
+from autograd_core.compiler import TracedValueError, codegen
+from autograd_core.compiler.arithmetic import Arithmetic
 
 
 def training(model, optimizer, loss):
@@ -132,3 +133,48 @@ def test_an_unwanted_gradient_says_so():
     f(x)
     with pytest.raises(RuntimeError, match="keeps no graph"):
         f(x).sum().backward()
+
+
+def test_verify_every_runs_the_function_too_and_finds_what_was_frozen():
+    rng = np.random.default_rng(0)
+    w = nn.Parameter([1.0, 2.0])
+
+    def noisy(x):
+        return (w * x + rng.standard_normal(2).astype("f4")).exp()
+
+    f = ag.compile(noisy, verify_every=3)
+    x = ag.tensor([1.0, 2.0])
+    for _ in range(3):
+        f(x)
+    with pytest.raises(
+        AssertionError, match="noisy differs from the function itself: a number that Python makes"
+    ):
+        f(x)
+
+
+def test_verify_every_accepts_a_training_step_and_leaves_one_step_done():
+    def weights(**options):
+        ag.random.seed(3)
+        model = images()
+        optimizer = nn.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        step = ag.compile(training(model, optimizer, nn.cross_entropy), **options)
+        rng = np.random.default_rng(1)
+        for _ in range(5):
+            step(rng.standard_normal((4, 1, 8, 8)).astype("f4"), rng.integers(0, 4, 4))
+        return model.state_dict()
+
+    plain, checked = weights(), weights(verify_every=2)
+    for name, array in plain.items():
+        np.testing.assert_array_equal(checked[name], array, err_msg=name)
+
+
+def test_verify_names_the_operation_that_a_kernel_gets_wrong(monkeypatch):
+    monkeypatch.setattr(Arithmetic, "_tanh_f", Arithmetic._negative_f)
+    monkeypatch.setattr(codegen, "_loaded", {})  # the wrong kernel is for this test only
+    monkeypatch.setattr(codegen, "read_entry", lambda path: None)
+    monkeypatch.setattr(codegen, "write_entry", lambda path, content: None)
+    f = ag.compile(lambda x: (x * 3 - 1).tanh().sum() * 7, verify_every=1)
+    x = ag.tensor(np.linspace(-1, 1, 11))
+    f(x)
+    with pytest.raises(AssertionError, match="tanh, line .* gives"):
+        f(x)
