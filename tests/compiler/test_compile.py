@@ -176,5 +176,5 @@ def test_verify_names_the_operation_that_a_kernel_gets_wrong(monkeypatch):
     f = ag.compile(lambda x: (x * 3 - 1).tanh().sum() * 7, verify_every=1)
     x = ag.tensor(np.linspace(-1, 1, 11))
     f(x)
-    with pytest.raises(AssertionError, match="tanh, line .* gives"):
+    with pytest.raises(AssertionError, match=r"tanh, line .* gives"):
         f(x)
