@@ -401,6 +401,10 @@ def written(graph: Graph, base: Operand | None, source: Any, index: Any, shape: 
     place = sliced(View(Value(-1, shape, np.dtype(dtype)), shape, row_major(shape)), index)
     piece = operand(graph, source, dtype)
     if isinstance(piece, View):
+        extra = max(
+            0, len(piece.shape) - len(place.shape)
+        )  # NumPy lets a value have more leading axes, of size 1
+        piece = View(piece.value, piece.shape[extra:], piece.strides[extra:], piece.offset)
         piece = broadcast(piece, place.shape)
     pieces = [(piece, (place.shape, place.strides, place.offset))] if math.prod(place.shape) else []
     return Symbol(graph, graph.assemble(shape, np.dtype(dtype), base, pieces))
@@ -431,8 +435,33 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "shape": lambda x: x.shape,
     "size": lambda x: x.size,
     "ndim": lambda x: x.ndim,
+    "all": lambda x, axis=None, keepdims=False, **_: _reduced_truth("minimum", x, axis, keepdims),
+    "any": lambda x, axis=None, keepdims=False, **_: _reduced_truth("maximum", x, axis, keepdims),
+    "roll": lambda x, shift, axis=None: roll(x, shift, axis),
     "round": lambda x, decimals=0: np.rint(x) if decimals == 0 else _no("rounding to decimals"),
 }
+
+
+def _reduced_truth(name: str, x: Symbol, axis: Any, keepdims: Any) -> Symbol:
+    if x.size == 0:
+        raise Unlowerable("the truth of nothing")
+    return fold(x.graph, name, x != 0 if x.dtype != np.bool_ else x, axis, keepdims is True)
+
+
+def roll(x: Symbol, shift: Any, axis: Any = None) -> Symbol:
+    """np.roll."""
+    if axis is None:
+        return reshape(roll(reshape(x, (x.size,)), shift, 0), x.shape)
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    shifts = shift if isinstance(shift, tuple | list) else (shift,) * len(axes)
+    for by, along in zip(shifts, axes, strict=True):
+        at = normalize_axis_index(along, x.ndim)
+        size = x.shape[at]
+        if size and by % size:
+            before = (slice(None),) * at
+            cut = size - by % size
+            x = concatenate([x[(*before, slice(cut, None))], x[(*before, slice(None, cut))]], at)
+    return x
 
 
 def _no(what: str) -> Any:
