@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import DTypeLike, as_array, check_dtype, default_dtype
-from autograd_core.tape import Value, refuse_tracked
+from autograd_core.tape import Value, capturing, refuse_tracked
 from autograd_core.tensor import Tensor
 
 Size = int | tuple[int, ...] | list[int]
@@ -21,7 +21,16 @@ def tensor(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = Fals
     >>> ag.tensor([1.0, 2.0])
     tensor([1., 2.], dtype=float32)
     """
-    return _finish(as_array(data.array if isinstance(data, Value) else data, dtype, copy=True), requires_grad)
+    return _finish(as_array(_numbers(data), dtype, copy=True), requires_grad)
+
+
+def _numbers(data: Any) -> Any:
+    """`data`, of a tensor its array: inside a compiled function these numbers must always be the same."""
+    if isinstance(data, Value):
+        if (capture := capturing()) is not None:
+            capture.read(data, "a copy")
+        return data.array
+    return data
 
 
 def _finish(array: Any, requires_grad: bool) -> Tensor:
@@ -51,7 +60,7 @@ def asarray(
         if requires_grad:
             found.requires_grad = True
         return found
-    source = data.array if isinstance(data, Value) else data
+    source = _numbers(data)
     refuse_tracked(source)
     array = as_array(source, dtype)
     shared = isinstance(source, np.ndarray) and (array is source or np.may_share_memory(array, source))
@@ -103,7 +112,7 @@ def full(shape: Size, fill_value: Any, dtype: DTypeLike | None = None, requires_
     >>> ag.full(2, 7)
     tensor([7, 7], dtype=int64)
     """
-    value = as_array(fill_value.array if isinstance(fill_value, Value) else fill_value, dtype)
+    value = as_array(_numbers(fill_value), dtype)
     return _finish(np.full(shape, value), requires_grad)
 
 

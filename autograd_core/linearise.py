@@ -27,10 +27,10 @@ def traced(value: Any) -> Any:
         return value  # a setting that stands among the arrays
     tensor = as_tensor(value)
     if not is_float(tensor.dtype):
-        return Tensor(tensor.array)
+        return tensor.detach()
     if tensor.requires_grad:
         return _alias(tensor)
-    fresh = Tensor(tensor.array)
+    fresh = tensor.detach()
     fresh.requires_grad = True
     return fresh
 

@@ -20,7 +20,17 @@ from autograd_core.ops import linalg, reduce
 from autograd_core.ops import shape as shaping
 from autograd_core.ops.define import registry
 from autograd_core.primitive import Primitive, explaining
-from autograd_core.tape import Leaf, Node, Value, apply, capturing, operand_array, set_result_type, state
+from autograd_core.tape import (
+    Leaf,
+    Node,
+    Value,
+    apply,
+    capturing,
+    operand_array,
+    set_result_type,
+    state,
+    structure,
+)
 from autograd_core.tree import leaves, tree_map
 
 _OPERANDS = (Value, int, float, np.ndarray, np.generic, list, tuple)
@@ -194,6 +204,7 @@ class Tensor(Value):
                     "requires_grad: this tensor was computed from others: use detach() to cut it off"
                 )
             self.node = None
+            structure[0] += 1
         elif self.node is None:
             if not is_float(self.dtype):
                 raise TypeError(
@@ -201,6 +212,7 @@ class Tensor(Value):
                     "convert it first with astype('float32')"
                 )
             self.node = Leaf(self)
+            structure[0] += 1
 
     @property
     def is_leaf(self) -> bool:
@@ -247,6 +259,8 @@ class Tensor(Value):
 
     def detach(self) -> Tensor:
         """The same elements, cut off from the tape."""
+        if (capture := capturing()) is not None:
+            capture.number_of(self)  # or the array would be known as the new tensor's, which soon is gone
         return Tensor(self.array)
 
     def _rebind(self, new: Tensor, operation: str) -> Self:

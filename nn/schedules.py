@@ -23,6 +23,7 @@ import numpy as np
 
 from autograd_core.ops.elementwise import cos, floor, maximum, minimum, where
 from autograd_core.parameter import Buffer
+from autograd_core.tape import capturing
 from autograd_core.tensor import Tensor
 
 Curve = Callable[
@@ -59,8 +60,8 @@ class Schedule:
             raise RuntimeError(
                 "schedule.step: it was made from a number: make it from an optimizer, or call it"
             )
-        self.count.assign(np.asarray(self.count.array + 1))
-        self.optimizer.lr = self(self.count.array)
+        self.count.assign(self.count + 1)
+        self.optimizer.lr = self.rate(self.count) if capturing() is not None else self(self.count.array)
 
     def state_dict(self) -> dict[str, float]:
         """The number of steps done and the base rate: numbers, which `nn.save(..., schedule=...)` can take."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autograd_core.errors import describe
+from autograd_core.errors import EXPLAINED, describe
 
 
 class TracedValueError(TypeError):
@@ -16,11 +16,13 @@ class TracedValueError(TypeError):
 
 def reading(tensor: Any, how: str) -> TracedValueError:
     """The error for looking at a tensor's numbers."""
-    return TracedValueError(
+    found = TracedValueError(
         f"{how} of {describe(tensor.array)} inside a compiled function, {shown_line(calling_line())}: the function "
         "runs once and is then replayed, so what Python reads here would stay what it was. Choose with "
         "ag.where(condition, a, b), return the tensor and read it outside, or move this line out of the function"
     )
+    setattr(found, EXPLAINED, True)  # operations pass it on as it is
+    return found
 
 
 _ROOT = Path(__file__).resolve().parents[2]

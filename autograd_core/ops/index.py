@@ -14,7 +14,7 @@ from autograd_core.ops.define import operation
 from autograd_core.ops.elementwise import where
 from autograd_core.ops.shape import reshape
 from autograd_core.sweep import unbroadcast
-from autograd_core.tape import Value
+from autograd_core.tape import Value, capturing
 
 Index = Any  # whatever NumPy's indexing takes
 
@@ -24,15 +24,25 @@ def static_index(index: Index) -> Index:
     if isinstance(index, tuple):
         return tuple(static_index(i) for i in index)
     own = isinstance(index, Value)
-    if own:
-        index = index.array  # nobody writes into a tensor's array
+    if own:  # nobody writes into a tensor's array
+        index = _shaping(index, "a mask as an index") if index.array.dtype.kind == "b" else index.array
     if isinstance(index, list):
         index = np.asarray(index) if index else np.empty(0, np.int64)
     if isinstance(index, np.ndarray):
         if index.dtype.kind not in "biu":
             raise IndexError(f"an index array has dtype {index.dtype}: use integers or booleans")
-        return index.copy() if index.flags.writeable and not own else index
+        # The compiler knows an array by its identity: what stands in it then is an input of each call.
+        return index.copy() if index.flags.writeable and not own and capturing() is None else index
     return index
+
+
+def _shaping(x: Any, how: str) -> Array:
+    """The numbers of x, on which the shape of a result depends."""
+    if isinstance(x, Value):
+        if (capture := capturing()) is not None:
+            capture.read(x, how)
+        return x.array
+    return x
 
 
 def is_basic(index: Index) -> bool:
@@ -192,8 +202,7 @@ def unique_values(x: Array) -> Array:
     >>> ag.unique_values(ag.tensor([2.0, 1.0, 2.0]))
     tensor([1., 2.], dtype=float32)
     """
-    array = x.array if isinstance(x, Value) else x
-    _, first = np.unique(array, return_index=True, equal_nan=False)
+    _, first = np.unique(_shaping(x, "unique_values"), return_index=True, equal_nan=False)
     return take(x, first)
 
 
@@ -204,4 +213,4 @@ def nonzero(x: Array) -> tuple[Array, ...]:
     >>> ag.nonzero(ag.tensor([0.0, 5.0, 6.0]))
     (tensor([1, 2], dtype=int64),)
     """
-    return np.nonzero(x.array if isinstance(x, Value) else x)
+    return np.nonzero(_shaping(x, "nonzero"))
