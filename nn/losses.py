@@ -6,12 +6,9 @@ Each takes `reduction`: "mean" over all elements (or samples), "sum", or "none".
 
 from typing import Any
 
-import numpy as np
-
 import autograd_core as ag
 from autograd_core import Tensor
 from autograd_core.dtypes import Array, as_array
-from autograd_core.tape import capturing
 from nn.module import misuse
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -67,7 +64,7 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
     targets = ag.asarray(labels)
     if targets.shape == scores.shape and targets.dtype.kind == "f":
         return -_reduced((scores.log_softmax(axis=1) * targets).sum(axis=1), reduction, "cross_entropy")
-    _check_labels("cross_entropy", "logits", scores, targets)
+    _check_labels("cross_entropy", "logits", scores, targets.array)
     return -_reduced(ag.pick(scores.log_softmax(axis=1), targets), reduction, "cross_entropy")
 
 
@@ -83,7 +80,7 @@ def nll_loss(log_probabilities: Any, labels: Any, reduction: str = "mean") -> Te
     scores = ag.asarray(log_probabilities)
     _check_classes("nll_loss", "log_probabilities", scores)
     targets = ag.asarray(labels)
-    _check_labels("nll_loss", "log_probabilities", scores, targets)
+    _check_labels("nll_loss", "log_probabilities", scores, targets.array)
     return -_reduced(ag.pick(scores, targets), reduction, "nll_loss")
 
 
@@ -144,8 +141,7 @@ def _check_classes(name: str, argument: str, scores: Tensor) -> None:
         )
 
 
-def _check_labels(name: str, argument: str, scores: Tensor, targets: Tensor) -> None:
-    labels = targets.array
+def _check_labels(name: str, argument: str, scores: Tensor, labels: Array) -> None:
     values: dict[str, Any] = {argument: scores, "labels": labels}
     expected = (scores.shape[0], *scores.shape[2:])
     if labels.dtype.kind not in "iu":
@@ -158,17 +154,10 @@ def _check_labels(name: str, argument: str, scores: Tensor, targets: Tensor) -> 
         )
     if labels.shape != expected:
         raise misuse(name, f"labels must have shape {list(expected)}, one class for each sample", **values)
-    shape, dtype, classes = scores.shape, scores.dtype, scores.shape[1]
-
-    def check(labels: Array) -> None:
-        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-            wrong = labels[(labels < 0) | (labels >= classes)].flat[0]
-            problem = (
-                f"label {wrong} is out of range: with {classes} classes labels go from 0 to {classes - 1}"
-            )
-            like = np.broadcast_to(np.zeros((), dtype), shape)  # scores are not kept: they may be large
-            raise misuse(name, problem, **{argument: like, "labels": labels})
-
-    check(labels)
-    if (capture := capturing()) is not None:
-        capture.watch(targets, check)
+    if labels.size and not (labels.min() >= 0 and labels.max() < scores.shape[1]):
+        wrong = labels[(labels < 0) | (labels >= scores.shape[1])].flat[0]
+        raise misuse(
+            name,
+            f"label {wrong} is out of range: with {scores.shape[1]} classes labels go from 0 to {scores.shape[1] - 1}",
+            **values,
+        )

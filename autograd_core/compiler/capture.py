@@ -38,7 +38,7 @@ class Held:
 class Gradient:
     """The array of a tensor's gradient as it was when the function began."""
 
-    owner: Any
+    owner: Any  # weak while the function runs; of an argument its number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,8 +101,10 @@ class Capture:
         self.numbers: dict[int, int] = {}  # by id
         self.touched: dict[int, Touched] = {}
         self.modules: dict[int, Any] = {}
-        self.watched: list[tuple[int, Callable[[Any], None]]] = []
         self.plain = plain  # the class of tensors that are no state
+        self.shared: list[
+            tuple[weakref.ref[Any], weakref.ref[Any]]
+        ] = []  # tensors with one array between them
         self.looked_at: list[tuple[weakref.ref[Any], Any]] = []  # tensors, and their arrays, that Python read
 
     # What the engine tells -------------------------------------------------------------------------------------
@@ -112,7 +114,7 @@ class Capture:
         inputs = tuple(map(self._number, args, arrays))
         if id(out) in self.numbers:
             return  # the forward function gave back an argument
-        within = {id(array): self._number(None, array) for array in arrays_within(params)}
+        within = {id(array): self._number(array, array) for array in arrays_within(params)}
         made = Operation(primitive, inputs, params, within, self._add(out), state.module_path, calling_line())
         self.operations.append(made)
 
@@ -151,10 +153,6 @@ class Capture:
             raise reading(tensor, how)
         self.looked_at.append((weakref.ref(tensor), tensor.array))
 
-    def watch(self, tensor: Value, check: Callable[[Any], None]) -> None:
-        """`check` has looked at the numbers of a tensor: where they are given, it does so before each replay."""
-        self.watched.append((self.number_of(tensor), check))
-
     def refuse(self, what: str, mend: str) -> None:
         """An operation whose result's shape depends on numbers."""
         raise TracedValueError(f"{what} cannot be compiled: {mend}")
@@ -175,15 +173,36 @@ class Capture:
             return Weak(array)
         number = self.numbers.get(id(array))
         if number is not None:
+            self._note_shared(arg, number)
             return number
         number = self._add(array)
-        if isinstance(arg, Value):
+        if self._is_made_here(arg):
+            self.sources[number] = Constant(array)
+        elif isinstance(arg, Value):
             self.sources[number] = Held(weakref.ref(arg))
         elif isinstance(arg, np.ndarray) and arg.flags.writeable:
             self.sources[number] = Outside(weakref.ref(arg))
         else:
             self.sources[number] = Constant(array)
         return number
+
+    def _note_shared(self, arg: Any, number: int) -> None:
+        """A state may have the very array of another one, as long as neither is assigned."""
+        source = self.sources.get(number)
+        if isinstance(source, Held) and isinstance(arg, Value):
+            owner = source.owner()
+            if (
+                owner is not None
+                and owner is not arg
+                and arg.array is owner.array
+                and id(arg) not in self.touched
+            ):
+                self.shared.append((weakref.ref(arg), source.owner))
+
+    def _is_made_here(self, arg: Any) -> bool:
+        """Whether a state has been assigned numbers that no operation computed."""
+        before = self.touched.get(id(arg))
+        return before is not None and before.owner() is arg and before.array is not arg.array
 
     def _add(self, array: Any) -> int:
         number = self.numbers[id(array)] = len(self.arrays)
@@ -192,13 +211,17 @@ class Capture:
 
     # Afterwards ------------------------------------------------------------------------------------------------
 
-    def settle(self) -> None:
+    def settle(self, arguments: dict[int, int]) -> None:
         """Which tensors and arrays outlived the function is known now: only those can be different next time."""
         for number, source in self.sources.items():
             if isinstance(source, Held | Gradient):
                 owner = source.owner()
-                kept = Constant(self.arrays[number]) if owner is None else type(source)(owner)
-                self.sources[number] = kept
+                if owner is None:
+                    self.sources[number] = Constant(self.arrays[number])
+                elif isinstance(source, Gradient):
+                    self.sources[number] = Gradient(arguments.get(id(owner), owner))
+                else:
+                    self.sources[number] = Held(owner)
             elif isinstance(source, Outside):
                 array = source.array()
                 self.sources[number] = Constant(self.arrays[number]) if array is None else Outside(array)

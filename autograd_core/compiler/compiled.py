@@ -19,6 +19,9 @@ from autograd_core.compiler.verify import verified
 from autograd_core.dtypes import default_dtype
 from autograd_core.tape import Value, state
 from autograd_core.tensor import Tensor
+from autograd_core.tree import leaves
+
+_RETURNED = (Value, bool, int, float, str, bytes, np.generic, np.dtype, type(None))
 
 
 class Compiled:
@@ -37,11 +40,11 @@ class Compiled:
         if state.capture is not None:
             return self.function(*args, **params)  # a part of the function that is being captured
         given: list[Any] = []
-        key = (_signature((args, params), given), state.recording, default_dtype())
+        key = (_signature((args, params), given), _shared(given), state.recording, default_dtype())
         with self.lock:
             reason = "arguments of other shapes, dtypes, kinds or static values" if self.variants else ""
             for variant in self.variants.get(key, ()):
-                reason = variant.guards.broken()
+                reason = variant.guards.broken(given)
                 if not reason:
                     self.calls += 1
                     if self.verify_every and self.calls % self.verify_every == 0:
@@ -83,7 +86,9 @@ def _signature(value: Any, arrays: list[Any]) -> Any:
     """What a call must have in common with a captured one: containers, shapes, dtypes, and all that is no array."""
     if isinstance(value, Value):
         arrays.append(value)
-        return type(value), value.array.shape, value.array.dtype, value.node is not None
+        had = getattr(value, "_grad", None) is not None
+        state_of = None if type(value) is Tensor else id(value)  # a parameter may be met in the closure too
+        return type(value), value.array.shape, value.array.dtype, value.node is not None, had, state_of
     if isinstance(value, np.ndarray):
         arrays.append(value)
         return np.ndarray, value.shape, value.dtype
@@ -91,11 +96,34 @@ def _signature(value: Any, arrays: list[Any]) -> Any:
         return dict, tuple([(k, _signature(v, arrays)) for k, v in value.items()])
     if isinstance(value, tuple | list):
         return type(value), tuple([_signature(v, arrays) for v in value])
+    if isinstance(value, float):
+        return type(value), repr(value)  # NaN is equal to itself then, and -0.0 not to 0.0
     try:
         hash(value)
     except TypeError:
-        return type(value), id(value)
+        return _Identity(value)
     return type(value), value
+
+
+class _Identity:
+    """A static argument without a hash: equal to itself alone, and kept, or another could get its address."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _shared(given: list[Any]) -> tuple[int, ...]:
+    """Which of the arguments is the first with each one's elements: empty where all have their own."""
+    if len(given) < 2:
+        return ()
+    arrays = [id(each.array) if isinstance(each, Value) else id(each) for each in given]
+    return () if len(set(arrays)) == len(arrays) else tuple(map(arrays.index, arrays))
 
 
 def capture(
@@ -106,6 +134,7 @@ def capture(
     with _collector_paused():
         result, tensors = recorded(record, function, args, params)
         try:
+            _check_result(result)
             return result, Variant(function, record, tensors, result)
         except BaseException:
             record.undo()
@@ -122,3 +151,13 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _check_result(result: Any) -> None:
+    """Objects that may hold tensors would be those of the first call for ever."""
+    for leaf in leaves(result):
+        if not isinstance(leaf, _RETURNED):
+            raise TypeError(
+                f"a compiled function returned a {type(leaf).__name__}: return tensors, numbers and text, in dicts, "
+                "lists and tuples as you like"
+            )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import is_not
 from typing import Any
 
+import numpy as np
+
 from autograd_core import tape
+from autograd_core.compiler.surroundings import Surroundings
 
 _PLAIN = (bool, int, float, str, type(None))
 
 
 class Guards:
     """The modules that were called are made of the same parts in the same mode; gradients that were looked at, and
-    Python numbers in the function's scope, are as they were.
+    what the function's code names around it, are as they were.
     """
 
     def __init__(
@@ -27,27 +30,39 @@ class Guards:
         self.version = tape.structure[0]
         self.grads = grads
         self.kept = kept  # (tensor, array): tensors whose numbers Python looked at
-        self.scopes = list(_scopes(function))
-        self.numbers = [_numbers(scope, names) for scope, names in self.scopes]
+        forwards = {type(module).forward for module in self.modules}
+        self.tracked: list[tuple[Any, bool]] = []  # states, and whether they required a gradient
+        self.labels: list[tuple[int, int, int]] = []  # (argument, lowest, classes)
+        self.shared: list[tuple[Any, Any]] = []  # states that had one array between them
+        self.surroundings = Surroundings([function, *forwards])
+        self.objects = self.surroundings.objects()
 
-    def broken(self) -> str:
+    def broken(self, given: Sequence[Any]) -> str:
         """What is different now; empty when nothing is."""
-        for (scope, names), before in zip(self.scopes, self.numbers, strict=True):
-            now = _numbers(scope, names)
-            if now != before:
-                return f"{_differing(names, before, now)} is another number now"
+        if _differs(self.surroundings.objects(), self.objects):
+            return "a variable that the function names is another number or object now"
         for owner, empty in self.grads:
             if (getattr(owner, "_grad", None) is None) is not empty:
                 return f"the gradient of {_name(owner)} was {'None' if empty else 'there'} when captured"
         for tensor, array in self.kept:
             if tensor.array is not array:
                 return "a tensor has changed whose numbers the function looked at"
+        for number, lowest, classes in self.labels:
+            labels = np.asarray(getattr(given[number], "array", given[number]))
+            if labels.size and (labels.min() < lowest or labels.max() >= classes):
+                return "a label is out of range: the function itself says which"
+        for one, other in self.shared:
+            if one.array is not other.array:
+                return f"{_name(one)} and {_name(other)} no longer share their elements"
         if _differs(list(chain.from_iterable(self.lists)), self.contents):
             return "a module's list of parts has changed"
         if self.version != tape.structure[0]:
             for module, before in zip(self.modules, self.parts, strict=True):
                 if _differs(_parts(module), before):
                     return f"{type(module).__name__} has another attribute or mode now"
+            for owner, required in self.tracked:
+                if (owner.node is not None) is not required:
+                    return f"{_name(owner)} {'no longer requires' if required else 'requires'} a gradient now"
             self.version = tape.structure[0]
         return ""
 
@@ -63,43 +78,13 @@ def _live(container: Any) -> Any:
 
 
 def _differs(now: list[Any], before: list[Any]) -> bool:
-    """Whether any of the objects is another one; equal numbers are the same."""
+    """Whether any of the objects is another one. Equal numbers are the same, NaN too, but 0.0 is not -0.0."""
     if len(now) != len(before):
         return True
     return any(map(is_not, now, before)) and any(
-        a is not b and not (type(a) is type(b) and isinstance(a, _PLAIN) and a == b)
+        a is not b and not (type(a) is type(b) and isinstance(a, _PLAIN) and repr(a) == repr(b))
         for a, b in zip(now, before)
     )
-
-
-def _scopes(function: Any) -> Iterable[tuple[Any, tuple[str, ...]]]:
-    """The variables of enclosing scopes that a function's own code names: closure cells and module globals."""
-    code = getattr(function, "__code__", None) or getattr(
-        getattr(function, "__func__", None), "__code__", None
-    )
-    plain = getattr(function, "__func__", function)
-    if code is None:
-        return
-    if plain.__closure__:
-        yield dict(zip(code.co_freevars, plain.__closure__, strict=True)), code.co_freevars
-    yield plain.__globals__, tuple(name for name in code.co_names if name in plain.__globals__)
-
-
-def _numbers(scope: Any, names: tuple[str, ...]) -> list[Any]:
-    found = []
-    for name in names:
-        value = scope.get(name)
-        if type(value).__name__ == "cell":
-            try:
-                value = value.cell_contents
-            except ValueError:  # not yet filled
-                value = None
-        found.append(value if isinstance(value, _PLAIN) else None)
-    return found
-
-
-def _differing(names: tuple[str, ...], before: list[Any], now: list[Any]) -> str:
-    return next((name for name, a, b in zip(names, before, now, strict=True) if a != b), "a number")
 
 
 def _name(owner: Any) -> str:

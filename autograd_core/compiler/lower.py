@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.compiler.capture import (
+    Argument,
     Capture,
     Constant,
     Operation,
@@ -38,6 +39,7 @@ class Lowered:
         self.capture = capture
         self.symbols: dict[int, Symbol] = {}  # by number of the captured array
         self.sources: dict[Value, Any] = {}
+        self.labels: list[tuple[int, int, int]] = []  # (argument, lowest, classes): looked up by comparison
         self.reasons: dict[int, str] = {}  # operations that are called as they stand, and why
         with np.errstate(all="ignore"):  # numbers that are known already are computed with
             for number, operation in enumerate(capture.operations):
@@ -71,6 +73,7 @@ class Lowered:
             if operation.within:
                 raise Unlowerable("it takes numbers that are computed as a setting")
             found = self._traced(operation, arguments)
+            self._note_labels(operation)
             if found.shape != out.shape or found.dtype != out.dtype:
                 raise Unlowerable(f"it was seen as {found.dtype}{found.shape}, it is {out.dtype}{out.shape}")
         except (Unlowerable, TypeError, ValueError, AttributeError, NotImplementedError) as reason:
@@ -79,6 +82,20 @@ class Lowered:
             )
             found = self._called(operation, arguments, out)
         self.symbols[operation.out] = found
+
+    def _note_labels(self, operation: Operation) -> None:
+        """What `pick` and `place` compare with every class would go unseen where it is none."""
+        if operation.primitive.name not in ("pick", "place"):
+            return
+        number = operation.inputs[1]
+        source = self.capture.sources.get(number)
+        if isinstance(source, Argument):
+            given = operation.inputs[0]
+            classes = operation.params.get("classes") or self.capture.arrays[given].shape[1]
+            lowest = int(min(0, self.capture.arrays[number].min(initial=0)))
+            self.labels.append((source.number, -classes if lowest else 0, classes))
+        elif not isinstance(source, Constant):
+            raise Unlowerable("its labels are computed, and may be none")
 
     def _contiguous(self, number: int) -> Any:
         return np.ascontiguousarray(self.capture.arrays[number])

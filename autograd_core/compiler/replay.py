@@ -89,14 +89,11 @@ class Replay:
         self.left = _Slots(program, [e.value for e in (*usual, *self.effects) if e.value is not None])
         self.tensors = [Tensor(array) for array in self.left.arrays[: len(usual)]]
         self.results = _Slots(program, results)
-        self.watched: list[tuple[Value, Any]] = []  # given values, and what looks at them before each run
 
     def __call__(self, given: list[Any]) -> list[np.ndarray[Any, Any]]:
         """Run on new arguments; the arrays of the results."""
         self._bind_arguments(given)
         self._bind_states()
-        for value, check in self.watched:
-            check(self._array(value))
         self.left.renew(1)
         self.results.renew(0)
         self._run()
@@ -110,8 +107,11 @@ class Replay:
             argument = given[number]
             self._bind_other(value, argument.array if isinstance(argument, TapeValue) else argument)
         for value, source in self.others:
-            array = source.owner._grad.array if isinstance(source, Gradient) else source.array  # pyright: ignore
-            self._bind_other(value, array)
+            if isinstance(source, Gradient):
+                owner = given[source.owner] if isinstance(source.owner, int) else source.owner
+                self._bind_other(value, owner._grad.array)
+            else:
+                self._bind_other(value, source.array)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _bind_other(self, value: Value, array: Any) -> None:
         if array is self.last.get(value):

@@ -29,12 +29,24 @@ class Variant:
             (leaf, record.number_of(leaf)) for leaf in tree.leaves(result) if isinstance(leaf, TapeValue)
         ]
         looked_at = [(t, array) for reference, array in record.looked_at if (t := reference()) is not None]
-        grads = [(owner, before.grad is None) for owner, before in record.changed() if before.grad_read]
+        grads = [
+            (owner, before.grad is None)
+            for owner, before in record.changed()
+            if before.grad_read and id(owner) not in arguments
+        ]
         self.guards = Guards(function, record.modules.values(), grads, looked_at)
-        record.settle()
+        record.settle(arguments)
+        self.guards.tracked = [
+            (source.owner, source.owner.node is not None)
+            for source in record.sources.values()
+            if isinstance(source, Held)
+        ]
+        pairs = ((one(), other()) for one, other in record.shared)
+        self.guards.shared = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
         self.operations = record.operations
         lowered = Lowered(record)
         self.reasons = lowered.reasons
+        self.guards.labels = sorted(set(lowered.labels))
         held = {
             id(source.owner): value for value, source in lowered.sources.items() if isinstance(source, Held)
         }
@@ -52,7 +64,7 @@ class Variant:
             argument = arguments.get(id(owner))
             if value is not None and kind == "array" and argument is None and id(owner) in held:
                 homes[value] = held[id(owner)]
-            effects.append(Effect(owner, argument, kind, value))
+            effects.append(Effect(owner if argument is None else None, argument, kind, value))
         results = [root(number) for _, number in outputs]
         self.graphs = [leaf.node is not None for leaf, _ in outputs]
         self.pattern = tree.tree_map(lambda leaf: isinstance(leaf, TapeValue), result)
@@ -66,10 +78,7 @@ class Variant:
         }
         used = {v: s for v, s in lowered.sources.items() if v in self.program.positions or v in called}
         used |= {home: lowered.sources[home] for home in homes.values()}
-        watched = [(lowered.symbol(number).view.value, check) for number, check in record.watched]
-        used |= {value: lowered.sources[value] for value, _ in watched if value in lowered.sources}
         self.replay = Replay(self.program, used, effects, homes, results, lowered.launches.found)
-        self.replay.watched = [(value, check) for value, check in watched if value in used]
         record.forget()
 
     def run(self, given: list[Any]) -> Any:

@@ -86,7 +86,7 @@ def _first_difference(variant: Variant, record: Capture, tensors: list[Any]) -> 
 
 def _computed(record: Capture, tensors: list[Any]) -> Any:
     """(operation, what a program computes, what the function computed) for each operation that was recorded."""
-    record.settle()
+    record.settle({id(tensor): number for number, tensor in enumerate(tensors)})
     arrays = list(record.arrays)
     lowered = Lowered(record)
     roots = [lowered.graph.root(lowered.symbol(operation.out).view) for operation in record.operations]
