@@ -50,3 +50,7 @@ def explain(
         explained = kind(message)
     setattr(explained, EXPLAINED, True)
     return explained
+
+
+class TracedValueError(TypeError):
+    """Inside a compiled function Python looked at a number that is computed anew at every call."""

@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 
+import autograd_core
 from autograd_core.dtypes import as_array, is_float
+from autograd_core.errors import TracedValueError
+from autograd_core.parameter import Buffer
 from autograd_core.tape import Value, recording
 from autograd_core.tensor import Tensor
 from nn.data import Batches, repeatable
 from nn.history import History
+from nn.optimizer import Optimizer
 from nn.storage import save
 
 Metric = Callable[
@@ -36,6 +40,7 @@ def fit(
     metrics: Mapping[str, Metric] | None = None,
     schedule: Any = None,
     save_best: str | Path | None = None,
+    compile: bool = True,
 ) -> History:
     """Train a model for some epochs; returns the History, one number per epoch and quantity.
 
@@ -52,6 +57,9 @@ def fit(
       `lambda history, model: schedule.step()`.
     - `save_best`: where the model goes (`nn.save`) after each epoch that has the lowest validation loss so far
       (training loss without validation).
+    - `compile`: training steps run compiled (`autograd_core.compile`), with optimizers of this package; where they
+      cannot, a line says why and they run as they stand. What the loss or the model does besides computing, such as
+      printing, then happens just once.
 
     The model's training modes are afterwards as they were before. Ctrl-C ends the training and the history so far is
     returned. Raises FloatingPointError, before the parameters change, when the loss is not finite.
@@ -72,7 +80,7 @@ def fit(
     calls = (callbacks,) if callable(callbacks) else tuple(callbacks)
     history, report = History(), _reporter(progress, epochs, data)
     modes = [(module, module.training) for module in model.modules()]
-    trainer = _Trainer(model, loss, optimizer, schedule, metrics, report)
+    trainer = _Trainer(model, loss, optimizer, schedule, metrics, report, compile)
     try:
         for epoch in range(epochs):
             history.record(**trainer.epoch(epoch, data, validation))
@@ -131,10 +139,14 @@ class _Trainer:
     """One epoch after another; what stays the same through all of them is held here."""
 
     def __init__(
-        self, model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: Any, report: Any
+        self, model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: Any, report: Any, compile: bool
     ) -> None:
         self.model = model
-        self.buffers = list(model.buffers())
+        # An optimizer with a step of its own may write to arrays where nobody sees it.
+        known = isinstance(optimizer, Optimizer) and type(optimizer).step is Optimizer.step
+        self.compiled = autograd_core.compile(self.step) if compile and known else None
+        owners = (model.parameters(), model.buffers(), _states(optimizer), _states(schedule))
+        self.states = [state for states in owners for state in states]
         self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule
@@ -157,25 +169,40 @@ class _Trainer:
         means = _Means()
         for number, batch in enumerate(data):
             inputs, target = self.split(batch, "data")
-            before = [(buffer, buffer.array) for buffer in self.buffers]
-            prediction = self.model(*inputs)
-            loss = self.loss(prediction, target)
+            lr, before = self.optimizer.lr, [(state, state.array) for state in self.states]
+            loss, prediction = self.run(inputs, target)
             value = float(loss)
             if not math.isfinite(value):
-                for buffer, array in before:
-                    buffer.array = array
+                for state, array in before:
+                    state.array = array
                 raise FloatingPointError(
-                    f"fit: the loss is {value} in epoch {epoch + 1}, step {number + 1} (lr {self.optimizer.lr:g}). "
+                    f"fit: the loss is {value} in epoch {epoch + 1}, step {number + 1} (lr {lr:g}). "
                     "Parameters and buffers are as before this step: try a lower learning rate, or nn.clip_grad_norm"
                 )
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            if self.schedule is not None:
-                self.schedule.step()
             means.add(_rows(target), {"loss": value, **self.measure(prediction, target)})
             self.report.batch(epoch, _rows(target), means)
         return means.result("data")
+
+    def run(self, inputs: list[Any], target: Any) -> tuple[Tensor, Any]:
+        """One step, compiled if it can be."""
+        if self.compiled is not None:
+            try:
+                return self.compiled(inputs, target)
+            except TracedValueError as error:
+                self.compiled = None
+                self.report.line(f"fit: steps run uncompiled, for {error}")
+        return self.step(inputs, target)
+
+    def step(self, inputs: list[Any], target: Any) -> tuple[Tensor, Any]:
+        """One step as it stands."""
+        prediction = self.model(*inputs)
+        loss = self.loss(prediction, target)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        return loss, prediction
 
     @recording(False)
     def evaluate(self, data: Any) -> dict[str, float]:
@@ -215,6 +242,15 @@ class _Trainer:
         if not shapes or target.dtype.kind not in "iu" or not target.size:
             return {}
         return {"accuracy": float((prediction.array.argmax(axis=1) == target.array).mean())}
+
+
+def _states(owner: Any) -> list[Any]:
+    """The tensors that an optimizer or a schedule keeps between steps."""
+    if owner is None:
+        return []
+    if hasattr(owner, "buffers"):
+        return list(owner.buffers().values())
+    return [value for value in vars(owner).values() if isinstance(value, Buffer)]
 
 
 def _rows(target: Any) -> int:

@@ -394,7 +394,7 @@ def regression(**options):
 
 
 def test_regression(capsys):
-    model, history = regression(validation=line(20))
+    model, history = regression(validation=line(20), compile=False)  # the model counts its calls
     assert history["loss"][-1] < 1e-4
     assert history["validation_loss"][-1] < 1e-4
     np.testing.assert_allclose(model.w.array.ravel(), [2, -1], atol=0.01)
@@ -593,3 +593,23 @@ def test_a_failed_fit_leaves_the_buffers_as_before_the_failing_step():
     with pytest.raises(FloatingPointError):
         nn.fit(model, (x * np.nan, x[:, :1]), nn.mse_loss, nn.SGD(model.parameters(), 0.1), 1, progress=False)
     assert all(np.isfinite(buffer.numpy()).all() for buffer in model.buffers())
+
+
+def test_steps_run_compiled_and_leave_what_eager_steps_leave():
+    ends = []
+    for compile in (True, False):
+        model, history = regression(compile=compile)
+        ends.append((history["loss"], model.w.array, model.b.array))
+    for compiled, eager in zip(*ends, strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_python_looks_at_runs_uncompiled_and_says_so(capsys):
+    def looking(prediction, target):
+        found = squared(prediction, target)
+        return found if float(found) > 0 else found * 2
+
+    model = Linear(2, 1)
+    history = training.fit(model, line(), looking, optim.SGD(model.parameters(), 0.1), 3, progress=False)
+    assert history["loss"][-1] < history["loss"][0]
+    assert "fit: steps run uncompiled, for the value of" in capsys.readouterr().out

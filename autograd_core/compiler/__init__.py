@@ -6,4 +6,4 @@ they are made of, as a `graph`; `fuse` joins its nodes to loops; `emit` writes t
 """
 
 from autograd_core.compiler.compiled import Compiled
-from autograd_core.compiler.errors import TracedValueError
+from autograd_core.errors import TracedValueError

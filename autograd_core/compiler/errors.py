@@ -7,11 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autograd_core.errors import EXPLAINED, describe
-
-
-class TracedValueError(TypeError):
-    """Inside a compiled function Python looked at a number that is computed anew at every call."""
+from autograd_core.errors import EXPLAINED, TracedValueError, describe
 
 
 def reading(tensor: Any, how: str) -> TracedValueError:
