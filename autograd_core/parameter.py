@@ -27,9 +27,10 @@ class _State(Tensor):
                 f"{describe(self.array)}: shapes must be equal"
             )
         if (capture := capturing()) is not None:
-            capture.touch(self)
-            if isinstance(value, Value) and array.dtype != self.array.dtype:
+            if isinstance(value, Value):
+                capture.number_of(value)  # it may be another state that nothing has read yet
                 array = astype(value, dtype=self.array.dtype).array
+            capture.touch(self)
         self.array = array if array.dtype == self.array.dtype else array.astype(self.array.dtype)
 
     def _rebind(self, new: Tensor, operation: str) -> Self:
