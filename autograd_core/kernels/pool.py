@@ -154,12 +154,13 @@ def _fold(x: npt.NDArray, window: Window, average: bool) -> npt.NDArray:
 def _choose(x: npt.NDArray, window: Window) -> tuple[npt.NDArray, npt.NDArray[np.uint8]]:
     y = _like(x, window.out)
     sizes, how = _pairs(x.size, window)
+    width, lanes = window.out[-1], lanes_of(y.dtype)
+    rows = y.size // width
     if window.pairs == 2:
-        registers = -(-window.out[-1] // lanes_of(y.dtype))
-        winners = scratch(y.size // window.out[-1] * registers * 2, np.uint8)
+        winners = scratch(rows * -(-width // lanes) * 2, np.uint8)
         pool_winners.choose_twos(_flat(x), y.reshape(-1), winners, *sizes, **how)
     else:
-        winners = scratch(y.size, np.uint8)
+        winners = scratch(rows * max(width, lanes), np.uint8)
         lines = _lines(y.dtype, window, how["tasks"])
         pool_winners.choose_threes(_flat(x), y.reshape(-1), winners, lines, *sizes, **how)
     return y, winners

@@ -26,9 +26,7 @@ class Window(NamedTuple):
 
     size: tuple[int, ...]  # x's spatial shape, as the caller counts its axes
     out: tuple[int, ...]
-    pairs: (
-        int  # 2 for 2 × 2, 3 for 3 × 3 with padding 1, both two apart and a register or more in a row; else 0
-    )
+    pairs: int  # 2 for 2 × 2, 3 for 3 × 3 with padding 1, both two apart; else 0
     step: int  # stride along the last axis
     wide: int  # a row of x, or a register where that is longer
     pitch: int  # of folded rows, with padding `pad` on both sides
@@ -113,7 +111,7 @@ def prepared(
     return Window(
         size=spatial,
         out=out,
-        pairs=_PAIRS.get((*kernels, *steps, *pads, *dilations, size[2] % 2), 0) if out[-1] >= lanes else 0,
+        pairs=_PAIRS.get((*kernels, *steps, *pads, *dilations, size[2] % 2), 0),
         step=stride[-1],
         wide=wide,
         pitch=pitch,
