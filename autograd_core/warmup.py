@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,11 @@ def _registry() -> list:
     for module in pkgutil.iter_modules(kernels.__path__):
         importlib.import_module(f"{kernels.__name__}.{module.name}")
     return registry
+
+
+def _alone() -> None:
+    """The processes share the kernels out; none of them starts a worker of its own."""
+    os.environ["AUTOGRAD_CORE_AHEAD"] = "0"
 
 
 def _compile(job: tuple[str, str]) -> str:
@@ -58,7 +64,7 @@ def warmup(dtypes: Sequence[str] = DTYPES, processes: int = 2) -> Iterator[tuple
     numba compiles on one thread of a process, so several processes share the kernels out.
     """
     jobs = [(name, dtype) for dtype in dtypes for name in names()]
-    with get_context("spawn").Pool(processes) as pool:
+    with get_context("spawn").Pool(processes, _alone) as pool:
         for done, name in enumerate(pool.imap_unordered(_compile, jobs), 1):
             yield done, len(jobs), name
     _rest(dtypes)

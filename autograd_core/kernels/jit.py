@@ -28,6 +28,8 @@ from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.serialize import dumps
 
+from autograd_core.kernels import ahead
+
 # Never fastmath=True: it lets LLVM assume that there is no NaN and no infinity.
 FAST = {"reassoc", "contract", "arcp"}
 
@@ -220,6 +222,7 @@ class KernelCache(FunctionCache):
     """
 
     _impl_class = _Implementation
+    _claim: ahead.Claim | None = None
 
     def _entry(self, sig: Any, codegen: Any) -> Path | None:
         folder = cache_folder() if self._enabled else None
@@ -234,7 +237,22 @@ class KernelCache(FunctionCache):
         found = self._load(sig, target_context)
         if found is None:
             _waiting.begin()
+            self._claim = ahead.Claim(self._entry(sig, target_context.codegen()))
+            if self._claim.waited:
+                found = self._load(sig, target_context)
+            if found is None:
+                self.missing()
+            else:
+                self._done()
         return found
+
+    def missing(self) -> None:
+        """The function is not on disk, and is going to be compiled."""
+
+    def _done(self) -> None:
+        _waiting.end()
+        if self._claim is not None:
+            self._claim.release()
 
     def _load(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
@@ -250,22 +268,24 @@ class KernelCache(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the compiled function for the next process."""
-        _waiting.end()
         path = self._entry(sig, data.codegen)
-        if path is None or not self._impl.check_cachable(data):
-            return
-        write_entry(path, dumps(self._impl.reduce(data)))
+        if path is not None and self._impl.check_cachable(data):
+            write_entry(path, dumps(self._impl.reduce(data)))
+        self._done()
 
 
 class EntryCache(KernelCache):
     """The same for a function made at run time, known by a name of its own (its closure has no stable content)."""
 
-    def __init__(self, py_func: Callable, name: str) -> None:
+    def __init__(self, py_func: Callable, name: str, dtype: str) -> None:
         super().__init__(py_func)
-        self._name = name
+        self._name, self._dtype = f"{name}-{dtype}", dtype
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (self._name, sig, codegen.magic_tuple())
+
+    def missing(self) -> None:
+        ahead.begin(self._py_func.__module__, self._dtype, cache_root())
 
 
 def jit(

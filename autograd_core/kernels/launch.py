@@ -224,7 +224,7 @@ def _compile(made: Kernel, dtype: np.dtype) -> CFunc:
     entry = _entry(made, _unpacker(made.kinds, dtype))
     compiled = CFunc(entry, (signature.args, signature.return_type), {}, options, Compiler)
     if not config.DISABLE_JIT:
-        compiled._cache = EntryCache(made.function, f"{made.name}-{dtype}")
+        compiled._cache = EntryCache(made.function, made.name, str(dtype))
     compiled.compile()
     return compiled
 
