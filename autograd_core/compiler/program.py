@@ -92,8 +92,8 @@ def alive(graph: Graph, roots: Sequence[Value]) -> list[Node]:
 def build(graph: Graph, roots: Sequence[Value], homes: dict[Value, Value]) -> Program:
     """The program that computes the roots. `homes`: roots that are to be the next contents of a source.
 
-    A root is written straight into its home where nothing reads the home's old content later; else it is copied at the
-    end.
+    A root is written straight into its home where nothing reads the home's old content later, and nothing can raise
+    any more; else it is copied at the end.
     """
     steps = fuse(alive(graph, roots))
     outside = set(roots)
@@ -114,11 +114,12 @@ def _settled(
         for out in step.made if isinstance(step, Group) else (step.out,):
             made_in[out] = number
     readers = uses(steps)
+    calls = max((number for number, step in enumerate(steps) if isinstance(step, Call)), default=-1)
     aliases: dict[Value, Value] = {}
     copies: list[tuple[Value, Value]] = []
     for root, home in homes.items():
         at = made_in[root]
-        if all(
+        if at > calls and all(
             reader < at or (reader == at and _reads_in_step(steps[at], root, home))
             for reader in readers.get(home, ())
         ):

@@ -88,13 +88,15 @@ class Replay:
         self.effects = [effect for effect in effects if effect not in usual]
         self.left = _Slots(program, [e.value for e in (*usual, *self.effects) if e.value is not None])
         self.tensors = [Tensor(array) for array in self.left.arrays[: len(usual)]]
+        # Where Python may raise, the last gradients must not be written over: their owners count as others.
+        self.holders = 0 if any(instruction.address == 0 for instruction in program.instructions) else 1
         self.results = _Slots(program, results)
 
     def __call__(self, given: list[Any]) -> list[np.ndarray[Any, Any]]:
         """Run on new arguments; the arrays of the results."""
         self._bind_arguments(given)
         self._bind_states()
-        self.left.renew(1)
+        self.left.renew(self.holders)
         self.results.renew(0)
         self._run()
         self._leave(given)

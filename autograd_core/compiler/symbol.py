@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from autograd_core.compiler.arithmetic import computes
 from autograd_core.compiler.graph import (
     Assemble,
     Graph,
@@ -122,6 +123,8 @@ def call(graph: Graph, ufunc: Any, name: str, inputs: Sequence[Any], dtype: Any 
     """A ufunc of symbols, arrays and numbers, computed in the dtype that NumPy would choose."""
     given = tuple([type(i) if type(i) in _WEAK else i.dtype for i in map(_known, inputs)])
     loop = _loop(ufunc, given, None if dtype is None else np.dtype(dtype))
+    if np.float16 in loop or not computes(name, loop[0].kind):
+        raise Unlowerable(f"{name} of {loop[0]}")
     shape = _common([() if type(i) in _WEAK else i.shape for i in inputs])
     operands = [operand(graph, i, want) for i, want in zip(inputs, loop[:-1], strict=True)]
     return Symbol(graph, simplified(graph, name, operands, shape, loop[-1]))
@@ -168,7 +171,7 @@ def broadcast_scalar(graph: Graph, number: Any, array: Any) -> Operand:
 
 
 def simplified(graph: Graph, name: str, operands: list[Operand], shape: Shape, dtype: Any) -> View:
-    """The node, without what changes no bit: · 1, / 1, − 0, squares written as powers."""
+    """The node, without what changes no bit: · 1, / 1, − 0, squares and roots written as powers."""
     x = operands[0]
     y = operands[1] if len(operands) == 2 else None
     if name == "multiply" and isinstance(x, Scalar) and x.number == 1 and isinstance(y, View):
@@ -181,6 +184,8 @@ def simplified(graph: Graph, name: str, operands: list[Operand], shape: Shape, d
         if name == "power" and dtype.kind == "f":
             if y.number == 2:
                 return graph.map("square", [x], shape, dtype)
+            if y.number == 0.5:  # of −∞ and −0 they differ, and NumPy takes the root too
+                return graph.map("sqrt", [x], shape, dtype)
             if y.number == 1:
                 return broadcast(x, shape)
     known = [np.asarray(o.number, o.dtype) for o in operands if isinstance(o, Scalar)]

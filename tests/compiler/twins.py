@@ -8,7 +8,7 @@ from autograd_core import tree
 
 def assert_twins(build, calls, rtol=1e-4):
     """`build()` gives a function and what it may change (modules, optimizers, tensors); `calls` its arguments."""
-    histories = [list(_history(build, calls, compiled)) for compiled in (False, True)]
+    histories = [list(history(build, calls, compiled)) for compiled in (False, True)]
     for number, (want, got) in enumerate(zip(*histories, strict=True)):
         assert got.keys() == want.keys()
         for name, array in want.items():
@@ -28,7 +28,8 @@ def close(got, want, rtol=1e-4, message=""):
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * size, err_msg=message)
 
 
-def _history(build, calls, compiled):
+def history(build, calls, compiled):
+    """Everything that can be seen after each call, by name."""
     ag.random.seed(5)
     function, held = build()
     function = ag.compile(function) if compiled else function
