@@ -195,8 +195,10 @@ def _at_least_float32(value: Any) -> Any:
     return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind != "f" else value
 
 
-def _lifted(primitive: "Primitive", arrays: list[Any], params: Static, out: Array) -> Array:
+def lifted(primitive: "Primitive", arrays: list[Any], params: Static, out: Array) -> Array:
     """The result in float32 where NumPy answers small integers with float16; TypeError for other foreign dtypes."""
+    if out.dtype.char in _COMPUTED:
+        return out
     if any(isinstance(a, np.ndarray) and a.dtype.kind != "f" for a in arrays):
         out = np.asarray(primitive.forward(*map(_at_least_float32, arrays), **params))
     if out.dtype.char not in _COMPUTED:
@@ -236,7 +238,7 @@ def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARA
             raise explain(error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path)
         out = np.asarray(out)
     if out.dtype.char not in _COMPUTED:
-        out = _lifted(primitive, arrays, params, out)
+        out = lifted(primitive, arrays, params, out)
     if captures and state.capture is not None:
         state.capture.record(primitive, args, arrays, params, out)
     if needs and state.recording and out.dtype.kind == "f":

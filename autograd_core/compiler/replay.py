@@ -17,9 +17,11 @@ import numpy as np
 from autograd_core.compiler.capture import Argument, Gradient, Held, Source
 from autograd_core.compiler.graph import Call, Value, View
 from autograd_core.compiler.program import Program
+from autograd_core.errors import TracedValueError, describe
 from autograd_core.kernels import threads
 from autograd_core.kernels.replay import run
 from autograd_core.tape import Value as TapeValue
+from autograd_core.tape import lifted
 from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, one_blas_thread
 
@@ -179,7 +181,16 @@ class Replay:
             )
 
         params = filled(call.params, given)
-        self._array(call.out)[...] = call.primitive.forward(*map(given, call.arguments), **params)
+        arrays = list(map(given, call.arguments))
+        found = np.asarray(call.primitive.forward(*arrays, **params))
+        found = lifted(call.primitive, arrays, params, found)
+        out = self._array(call.out)
+        if (found.shape, found.dtype) != (out.shape, out.dtype):
+            raise TracedValueError(
+                f"{call.primitive.name} returned {describe(found)} now, {describe(out)} when it was captured: results "
+                "whose shape or dtype depends on numbers cannot be compiled"
+            )
+        out[...] = found
 
     def _array(self, value: Value) -> Any:
         if value.constant is not None:

@@ -635,3 +635,40 @@ def test_the_default_dtype_is_part_of_the_setting():
     for dtype in ("float32", "float64", "float32"):
         ag.set_default_dtype(dtype)
         assert f().dtype == dtype
+
+
+# Numbers that are rare -------------------------------------------------------------------------------------------
+
+
+def test_roots_of_minus_infinity_and_minus_zero():
+    """NumPy's x ** 0.5 is sqrt, which gives NaN and −0 where the C library's pow gives ∞ and 0."""
+    x = np.array([-np.inf, -0.0, 4.0], "f4")
+    f = ag.compile(lambda x: x**0.5)
+    with np.errstate(invalid="ignore"):
+        for _ in range(2):
+            np.testing.assert_array_equal(f(x).numpy(), [np.nan, 0, 2])
+            assert np.signbit(f(x).numpy()[1])
+
+
+@pytest.mark.parametrize("name", ["isfinite", "isnan", "remainder", "floor_divide"])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64"])
+def test_functions_that_have_code_for_floats_only(name, dtype):
+    x = np.array([1, 0, 1]).astype(dtype)
+    f = (
+        getattr(ag, name)
+        if name.startswith("is") or name == "sign"
+        else lambda x: getattr(ag, name)(x + 7, 3)
+    )
+    compiled = ag.compile(f)
+    for each in (x, x[::-1]):
+        got, want = compiled(each).numpy(), f(ag.tensor(each)).numpy()
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8"])
+def test_small_integers_are_computed_with_in_float32(dtype):
+    """NumPy would do so in float16."""
+    f = ag.compile(ag.exp)
+    for _ in range(2):
+        np.testing.assert_allclose(f(np.ones(5, dtype)).numpy(), np.exp(np.ones(5, "f4")), rtol=1e-6)
