@@ -230,13 +230,13 @@ class Arithmetic:
     # Comparing and choosing ------------------------------------------------------------------------------------
 
     def _maximum_f(self, x: Code, y: Code) -> Code:
-        b = self.builder
-        held = b.or_(b.fcmp_ordered(">=", x, y), b.fcmp_unordered("uno", x, x))
+        b = self.builder  # of 0 and −0 the second, as x86 and so NumPy do
+        held = b.or_(b.fcmp_ordered(">", x, y), b.fcmp_unordered("uno", x, x))
         return b.select(held, x, y)
 
     def _minimum_f(self, x: Code, y: Code) -> Code:
         b = self.builder
-        held = b.or_(b.fcmp_ordered("<=", x, y), b.fcmp_unordered("uno", x, x))
+        held = b.or_(b.fcmp_ordered("<", x, y), b.fcmp_unordered("uno", x, x))
         return b.select(held, x, y)
 
     def _maximum(self, x: Code, y: Code, unsigned: bool = False) -> Code:
@@ -348,8 +348,9 @@ class Arithmetic:
         z, size = b.fmul(x, x), self.intrinsic("fabs", x)
         small = b.fadd(b.fmul(b.fmul(self._polynomial(_TANH, z), z), x), x)
         large = b.fsub(one, b.fdiv(self.like(x, 2), b.fadd(self._exp_f(b.fadd(size, size)), one)))
-        large = self.intrinsic("copysign", large, x)
-        return b.select(b.fcmp_ordered("<", size, self.like(x, 0.625)), small, large)
+        return self.intrinsic(
+            "copysign", b.select(b.fcmp_ordered("<", size, self.like(x, 0.625)), small, large), x
+        )
 
     def _erf_f(self, x: Code) -> Code:
         if not self._fast(x):
