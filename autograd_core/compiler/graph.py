@@ -221,6 +221,7 @@ class Call(Node):
     arguments: list[Operand | Any]
     params: dict[str, Any]
     inputs: tuple[View, ...] = field(default=())
+    module_path: str = ""
 
     def reads(self) -> Iterable[View]:
         return self.inputs
@@ -319,11 +320,13 @@ class Graph:
         return out
 
     def call(
-        self, primitive: Any, arguments: list[Any], params: dict[str, Any], inputs: Sequence[View], out: Any
+        self, operation: Any, arguments: list[Any], params: dict[str, Any], inputs: Sequence[View], out: Any
     ) -> View:
-        """A primitive as it stands; `out` is what it returned, for shape and dtype."""
+        """A captured operation as it stands; `out` is what it returned, for shape and dtype."""
         made = self.value(out.shape, out.dtype)
-        return self._append(Call(made, self.origin, primitive, arguments, params, tuple(inputs)))
+        return self._append(Call(
+            made, self.origin, operation.primitive, arguments, params, tuple(inputs), operation.module_path
+        ))  # fmt: skip
 
     def kernels(
         self,

@@ -138,7 +138,7 @@ class Lowered:
         params = replaced(
             operation.params, {key: ready(self.symbol(n)) for key, n in operation.within.items()}
         )
-        return Symbol(graph, graph.call(operation.primitive, given, params, views, out))
+        return Symbol(graph, graph.call(operation, given, params, views, out))
 
 
 def replaced(value: Any, arrays: dict[int, Any]) -> Any:

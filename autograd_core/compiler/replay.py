@@ -17,9 +17,10 @@ import numpy as np
 from autograd_core.compiler.capture import Argument, Gradient, Held, Source
 from autograd_core.compiler.graph import Call, Value, View
 from autograd_core.compiler.program import Program
-from autograd_core.errors import TracedValueError, describe
+from autograd_core.errors import TracedValueError, describe, explain
 from autograd_core.kernels import threads
 from autograd_core.kernels.replay import run
+from autograd_core.ops.define import registry
 from autograd_core.tape import Value as TapeValue
 from autograd_core.tape import lifted
 from autograd_core.tensor import Tensor
@@ -180,14 +181,19 @@ class Replay:
                 else argument
             )
 
-        params = filled(call.params, given)
+        params, primitive, out = filled(call.params, given), call.primitive, self._array(call.out)
         arrays = list(map(given, call.arguments))
-        found = np.asarray(call.primitive.forward(*arrays, **params))
-        found = lifted(call.primitive, arrays, params, found)
-        out = self._array(call.out)
+        if registry.get(primitive.name) is not primitive:  # a user's own may keep what it is given
+            arrays = [a.copy() if isinstance(a, np.ndarray) else a for a in arrays]
+        try:
+            found = np.asarray(primitive.forward(*arrays, **params))
+        except Exception as error:
+            names = primitive.names(len(arrays))
+            raise explain(error, primitive.name, names, arrays, call.module_path) from error
+        found = lifted(primitive, arrays, params, found)
         if (found.shape, found.dtype) != (out.shape, out.dtype):
             raise TracedValueError(
-                f"{call.primitive.name} returned {describe(found)} now, {describe(out)} when it was captured: results "
+                f"{primitive.name} returned {describe(found)} now, {describe(out)} when it was captured: results "
                 "whose shape or dtype depends on numbers cannot be compiled"
             )
         out[...] = found

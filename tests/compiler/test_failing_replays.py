@@ -180,3 +180,16 @@ def test_a_decomposition_that_fails_moves_no_random_numbers():
     with pytest.raises(np.linalg.LinAlgError):
         f(-np.eye(3))
     np.testing.assert_array_equal(ag.random.get_state(), before)
+
+
+def test_an_error_at_replay_says_what_failed_and_where():
+    class Factor(nn.Module):
+        def forward(self, x):
+            return ag.linalg.cholesky(x * 1)
+
+    f = ag.compile(nn.Sequential(Factor()))
+    f(np.eye(3))
+    with pytest.raises(np.linalg.LinAlgError) as failed:
+        f(-np.eye(3))
+    assert "cholesky" in str(failed.value)
+    assert "float64[3, 3] · in 0" in str(failed.value)

@@ -49,3 +49,19 @@ def test_an_operation_of_ones_own_whose_result_changes_its_kind(first):
     with pytest.raises(TracedValueError, match="own returned"):
         f(X + 1)
     assert total.item() == 2
+
+
+def test_an_operation_may_keep_what_it_is_given():
+    kept = []
+
+    def keeping(x):
+        assert isinstance(x, np.ndarray)
+        kept.append(x)
+        return np.sort(x)
+
+    own = ag.primitive(keeping)
+    f = ag.compile(lambda x: (own(x * 1) + 1).sum() * ag.ones(64).sum())
+    for k in range(3):
+        f(X + k)
+    for k, x in enumerate(kept[-2:], 1):
+        np.testing.assert_array_equal(x, X + k)
