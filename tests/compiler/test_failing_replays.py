@@ -192,4 +192,4 @@ def test_an_error_at_replay_says_what_failed_and_where():
     with pytest.raises(np.linalg.LinAlgError) as failed:
         f(-np.eye(3))
     assert "cholesky" in str(failed.value)
-    assert "float64[3, 3] · in 0" in str(failed.value)
+    assert "float64[3,3] · in Sequential.layers.0" in str(failed.value)
