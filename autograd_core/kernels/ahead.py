@@ -23,11 +23,12 @@ fcntl: Any = None
 with suppress(ImportError):  # Windows has none
     import fcntl
 
-# What a training step asks for after its first convolution, the worker's first ones first: those that take longest
-# and come late enough that the worker, which has numba to import, is there before they are asked for.
+# The modules whose kernels a first convolution begins with, and what a training step asks for after them, in the order
+# in which the worker shall take them: what comes first is compiled while the worker still imports numba.
+FIRST = ("conv_pack", "conv_tile", "winograd", "conv_tile_weight")
 FOLLOWING = (
-    "conv_tile.convolve", "winograd.sum_chunks", "conv_tile_weight.sum_chunks", "conv_tile_weight.add_chunks",
-    "winograd.convolve", "conv_pack.pack",
+    "winograd.convolve", "winograd.sum_chunks", "conv_tile_weight.sum_chunks", "conv_tile_weight.add_chunks",
+    "winograd.filter_points", "conv_tile.convolve",
 )  # fmt: skip
 PATIENCE = 60.0  # seconds; a process that holds a claim for longer hangs
 
@@ -77,9 +78,8 @@ class Claim:
 
 
 def begin(module: str, dtype: str, folder: Path) -> None:
-    """Start the worker, once in a process, if others follow that module's kernels; `folder` is the cache's root."""
-    name = module.rpartition(".")[2]
-    if _worker or not _wanted() or not any(each.startswith(f"{name}.") for each in FOLLOWING):
+    """Start the worker, once in a process, if that module's kernels are convolution's; `folder` is the cache's root."""
+    if _worker or not _wanted() or module.rpartition(".")[2] not in FIRST:
         return
     command = f"from autograd_core.kernels.ahead import work; work({dtype!r}, {FOLLOWING!r})"
     environment = {"AUTOGRAD_CORE_AHEAD": "0", "AUTOGRAD_CORE_CACHE": str(folder.absolute())}
