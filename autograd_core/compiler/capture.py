@@ -2,7 +2,8 @@
 
 While a function is captured it runs as always, and every operation that passes `tape.apply` is noted down: those of
 the forward pass, and those of derivative rules, which the sweep then gives tensors instead of arrays. Arrays are known
-by identity: they are kept alive as long as the capture lasts, so that no two have one address.
+by identity, as long as they live. Those that operations compute are not kept: capturing takes the memory that the
+function takes.
 """
 
 from __future__ import annotations
@@ -93,16 +94,20 @@ class Touched:
 
 
 class Capture:
-    """The record of one run; `state.capture` while that lasts."""
+    """The record of one run; `state.capture` while that lasts.
 
-    def __init__(self, plain: type[Value]) -> None:
+    plain: the class of tensors that are no state. keep: what operations compute is kept, to be compared.
+    """
+
+    def __init__(self, plain: type[Value], keep: bool = False) -> None:
         self.operations: list[Operation] = []
-        self.arrays: list[Any] = []  # by number
+        self.arrays: list[Any] = []  # by number; of what operations made only shape and dtype
         self.sources: dict[int, Source] = {}  # by number, of those that no operation made
-        self.numbers: dict[int, int] = {}  # by id
+        self.numbers: dict[int, int] = {}  # by id, of arrays that live
+        self.watched: list[weakref.ref[Any]] = []
         self.touched: dict[int, Touched] = {}
         self.modules: dict[int, Any] = {}
-        self.plain = plain  # the class of tensors that are no state
+        self.plain, self.keep = plain, keep
         self.shared: list[
             tuple[weakref.ref[Any], weakref.ref[Any]]
         ] = []  # tensors with one array between them
@@ -116,7 +121,9 @@ class Capture:
         if id(out) in self.numbers:
             return  # the forward function gave back an argument
         within = {id(array): self._number(array, array) for array in arrays_within(params)}
-        made = Operation(primitive, inputs, params, within, self._add(out), state.module_path, calling_line())
+        made = Operation(
+            primitive, inputs, params, within, self._made(out), state.module_path, calling_line()
+        )
         self.operations.append(made)
 
     def touch(self, tensor: Value) -> Touched:
@@ -210,6 +217,16 @@ class Capture:
         self.arrays.append(array)
         return number
 
+    def _made(self, array: Any) -> int:
+        """A number for what an operation computed, until that is freed and its id can be another array's."""
+        if self.keep:
+            return self._add(array)
+        numbers, known = self.numbers, id(array)
+        number = numbers[known] = len(self.arrays)
+        self.arrays.append(np.broadcast_to(np.empty((), array.dtype), array.shape))
+        self.watched.append(weakref.ref(array, lambda _: numbers.pop(known, None)))
+        return number
+
     # Afterwards ------------------------------------------------------------------------------------------------
 
     def settle(self, arguments: dict[int, int]) -> None:
@@ -252,7 +269,7 @@ class Capture:
 
     def forget(self) -> None:
         """Let go of all arrays."""
-        self.arrays, self.numbers, self.touched, self.sources = [], {}, {}, {}
+        self.arrays, self.watched, self.numbers, self.touched, self.sources = [], [], {}, {}, {}
 
 
 def arrays_within(value: Any) -> Iterator[Any]:

@@ -27,7 +27,6 @@ class Launches:
 
     def lowered(self, call: Call, arrays: list[Any], params: dict[str, Any], views: list[View]) -> View:
         """The operation as kernels. `arrays` are its arguments, of which `views` say how the graph knows them."""
-        before = len(self.starts)
         with traced() as trace:
             out = np.asarray(call.primitive.forward(*arrays, **params))
         if not trace.steps or not out.flags.c_contiguous:
@@ -47,7 +46,6 @@ class Launches:
             return [self._step(step, kept) for step in trace.steps], kept
 
         self.kept += [out, *arrays, *trace.scratch]
-        del before
         return self.graph.kernels(make, call, out, views)
 
     def _know(self, array: Any, value: Value) -> None:

@@ -38,6 +38,7 @@ class Lowered:
         self.launches = Launches(self.graph)
         self.capture = capture
         self.symbols: dict[int, Symbol] = {}  # by number of the captured array
+        self.stand_ins: dict[int, Any] = {}  # by number too
         self.sources: dict[Value, Any] = {}
         self.labels: list[tuple[int, int, int]] = []  # (argument, lowest, classes): looked up by comparison
         self.reasons: dict[int, str] = {}  # operations that are called as they stand, and why
@@ -97,8 +98,12 @@ class Lowered:
         elif not isinstance(source, Constant):
             raise Unlowerable("its labels are computed, and may be none")
 
-    def _contiguous(self, number: int) -> Any:
-        return np.ascontiguousarray(self.capture.arrays[number])
+    def _stand_in(self, number: int) -> Any:
+        """Memory like that of a captured array: a place for kernels to be told of, never written."""
+        if number not in self.stand_ins:
+            like = self.capture.arrays[number]
+            self.stand_ins[number] = np.empty(like.shape, like.dtype)
+        return self.stand_ins[number]
 
     def _traced(self, operation: Operation, arguments: list[Any]) -> Symbol:
         primitive = operation.primitive
@@ -124,7 +129,7 @@ class Lowered:
 
         given = [ready(a) if isinstance(a, Symbol) else a for a in arguments]
         if operation.primitive.name in _OWN_KERNELS:
-            arrays = [self._contiguous(n) if not isinstance(n, Weak) else n.number for n in operation.inputs]
+            arrays = [n.number if isinstance(n, Weak) else self._stand_in(n) for n in operation.inputs]
             if all(isinstance(a, Symbol) for a in arguments):
                 call = Call(
                     views[0].value, graph.origin, operation.primitive, given, operation.params, tuple(views)

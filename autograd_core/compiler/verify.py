@@ -32,7 +32,7 @@ def verified(
 
     The function runs first, all that it changed is put back, and the program runs from the same state.
     """
-    record = Capture(Tensor)
+    record = Capture(Tensor, keep=True)
     result, tensors = recorded(record, function, args, params)
     wanted = [leaf.array for leaf in tree.leaves(result) if isinstance(leaf, Value)]
     changes = [(owner, kind, None if n is None else record.arrays[n]) for owner, kind, n in record.changes()]

@@ -74,10 +74,11 @@ class Check(NamedTuple):
 
 
 class Trace:
-    """What an operation launched, in order, so that a compiled program can do the same without Python.
+    """What an operation launches, in order, so that a compiled program can do the same without Python.
 
-    Such an operation does all its work in kernels. Its memory besides arguments and result comes from `scratch`, its
-    tables are read-only, and whether it takes another way is asked with `all_finite` and `any_set`.
+    Nothing is computed meanwhile, and every check passes. Such an operation does all its work in kernels. Its memory
+    besides arguments and result comes from `scratch`, its tables are read-only, and whether it takes another way is
+    asked with `all_finite` and `any_set`.
     """
 
     def __init__(self) -> None:
@@ -94,7 +95,7 @@ _thread = _Thread()
 
 @contextmanager
 def traced() -> Iterator[Trace]:
-    """Write down what is launched."""
+    """Write down what is launched, instead of launching it."""
     _thread.trace = trace = Trace()
     try:
         yield trace
@@ -120,6 +121,7 @@ def all_finite(array: npt.NDArray) -> bool:
     """Whether a result has neither NaN nor ∞."""
     if _thread.trace is not None:
         _thread.trace.steps.append(Check(array))
+        return True
     return bool(np.isfinite(array).all())
 
 
@@ -127,6 +129,7 @@ def any_set(flags: npt.NDArray) -> bool:
     """Whether a kernel has set one of its flags."""
     if _thread.trace is not None:
         _thread.trace.steps.append(Check(flags))
+        return False
     return bool(flags.any())
 
 
@@ -158,6 +161,7 @@ class Kernel:
         entry = self.compiled.get(dtype) or self.compile(dtype)
         if _thread.trace is not None:
             _thread.trace.steps.append(Launch(entry.address, self.name, self.kinds, arguments, tasks, serial))
+            return
         last = arguments[-1]
         if type(last) is Constants:
             words = words_of(self.kinds, arguments[:-1]) + last.words
