@@ -11,9 +11,11 @@ all that it reads comes from that group or from steps before it. So no cycle can
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from autograd_core.compiler.graph import Map, Node, Operand, Reduce, Scalar, Value, View, reshaped, row_major
 from autograd_core.dtypes import Shape
@@ -73,6 +75,17 @@ class Group:
         self.add(item)
         return True
 
+    def takes_all(self, nodes: Iterable[Any]) -> bool:
+        """Put all of them in, or none."""
+        kept, reduced = len(self.items), self.reduced
+        if all(map(self.takes, nodes)):
+            return True
+        for item in self.items[kept:]:
+            del self.made[item.node.out]
+        del self.items[kept:]
+        self.reduced = reduced
+        return False
+
     def _map(self, node: Map) -> Item | None:
         if node.out.size == math.prod(self.space):
             operands = [self._seen(o, self.space) for o in node.operands]
@@ -117,46 +130,88 @@ class Group:
 Step = Group | Node
 
 
-def fuse(nodes: Iterable[Node]) -> list[Step]:
+def fuse(nodes: Sequence[Node]) -> list[Step]:
     """The steps in the order in which they run."""
     steps: list[Step] = []
     made_in: dict[Value, int] = {}  # by which step; sources by none
     read_in: dict[Value, int] = {}  # the last group that reads a value
-    for node in nodes:
-        latest = max((made_in.get(view.value, -1) for view in node.reads()), default=-1)
-        number = None
-        if isinstance(node, Map | Reduce):
-            number = _joined(node, steps, latest, read_in)
-            if number is None:
-                number = len(steps)
-                steps.append(_opened(node, number))
-        else:
+    comparisons = _cheaper_again(nodes)
+
+    def place(nodes: list[Any]) -> None:
+        number = _joined(nodes, steps, made_in, read_in)
+        if number is None:
             number = len(steps)
-            steps.append(node)
-        made_in[node.out] = number
-        if isinstance(steps[number], Group):
-            for view in node.reads():
-                read_in[view.value] = max(read_in.get(view.value, -1), number)
+            steps.append(_opened(nodes, number) if isinstance(nodes[0], Map | Reduce) else nodes[0])
+        for node in nodes:
+            made_in[node.out] = number
+            if isinstance(steps[number], Group):
+                for view in node.reads():
+                    read_in[view.value] = max(read_in.get(view.value, -1), number)
+
+    waiting: dict[Value, Node] = {}
+    for node in nodes:
+        if node in comparisons:
+            waiting[node.out] = node
+            continue
+        views = [view for view in node.reads() if view.value in waiting]
+        masks = [waiting.pop(value) for value in dict.fromkeys(view.value for view in views)]
+        alike = isinstance(node, Map) and all(v.is_whole and v.shape == node.out.shape for v in views)
+        for together in [[*masks, node]] if alike else [[each] for each in (*masks, node)]:
+            place(together)
+    for mask in waiting.values():
+        place([mask])
     return steps
 
 
-def _joined(node: Map | Reduce, steps: list[Step], latest: int, read_in: dict[Value, int]) -> int | None:
-    candidates = {latest, *(read_in.get(view.value, -1) for view in node.reads())}
-    for number in sorted(candidates, reverse=True):
+def _cheaper_again(nodes: Sequence[Node]) -> set[Node]:
+    """Comparisons of an array with numbers, such as ReLU's mask, that are left to their first reader.
+
+    Beside the array's own loop they would have to be kept until then. That is spared where the array is kept anyway:
+    where what reads it last stands closer to the comparison than to what made it.
+    """
+    made: dict[Value, int] = {}
+    read: dict[Value, int] = {}
+    found: set[Node] = set()
+    for position, node in enumerate(nodes):
+        if isinstance(node, Map) and node.out.dtype == np.bool_:
+            views = [o for o in node.operands if isinstance(o, View)]
+            begun = made.get(views[0].value) if len(views) == 1 and views[0].is_whole else None
+            if begun is not None and 2 * read.get(views[0].value, 0) > begun + position:
+                found.add(node)
+                continue
+        made[node.out] = position
+        for view in node.reads():
+            read[view.value] = position
+    return found
+
+
+def _joined(
+    nodes: list[Node], steps: list[Step], made_in: dict[Value, int], read_in: dict[Value, int]
+) -> int | None:
+    """The step that all these nodes could join, and have."""
+    if not isinstance(nodes[0], Map | Reduce):
+        return None
+    own = {node.out for node in nodes}
+    values = {view.value for node in nodes for view in node.reads()} - own
+    latest = max((made_in.get(value, -1) for value in values), default=-1)
+    for number in sorted({latest, *(read_in.get(value, -1) for value in values)}, reverse=True):
         if number < max(latest, 0):
             break
         step = steps[number]
-        if isinstance(step, Group) and step.takes(node):
+        if isinstance(step, Group) and step.takes_all(nodes):
             return number
     return None
 
 
-def _opened(node: Map | Reduce, number: int) -> Group:
-    group = Group(number, node.operand.shape if isinstance(node, Reduce) else node.out.shape)
-    if isinstance(node, Reduce):
-        group.reduced = frozenset(node.axes)
-        group.add(Item(node, True, (node.operand,)))
-    else:
+def _opened(nodes: list[Any], number: int) -> Group:
+    """A group of its own for these nodes."""
+    first = nodes[0]
+    if isinstance(first, Reduce):
+        group = Group(number, first.operand.shape, frozenset(first.axes))
+        group.add(Item(first, True, (first.operand,)))
+        return group
+    group = Group(number, first.out.shape)
+    for node in nodes:
         group.add(Item(node, False, node.operands))
     return group
 
