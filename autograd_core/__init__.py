@@ -135,6 +135,7 @@ from autograd_core.functions import (
     vecdot,
     where,
 )
+from autograd_core.observer import observe
 from autograd_core.parameter import Buffer, Parameter
 from autograd_core.primitive import Primitive
 from autograd_core.public import UserPrimitive

@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd_core.dtypes import Shape
 from autograd_core.errors import describe, explain
-from autograd_core.tape import Leaf, Node, Value, array_of, capturing, recording, state, wrap
+from autograd_core.tape import Leaf, Node, Value, array_of, capturing, observer, recording, state, wrap
 
 FREED = (
     "backward: the saved arrays of this graph were freed by an earlier backward(): pass retain_graph=True to that "
@@ -48,6 +48,7 @@ def sweep(
         pending[node.index] = (node, _sum(pending.get(node.index), cotangent))
     path = state.module_path
     as_tensors = create_graph or capturing() is not None
+    shares = pull_back if (looking := observer()) is None else looking.derivative
     try:
         with recording(create_graph):
             while heap:
@@ -56,7 +57,7 @@ def sweep(
                     if targets is None or node in targets:
                         found[node] = cotangent
                     continue
-                for parent, contribution in pull_back(node, cotangent, oldest, as_tensors):
+                for parent, contribution in shares(node, cotangent, oldest, as_tensors):
                     index = parent.index
                     if index not in pending:
                         pending[index] = (parent, contribution)

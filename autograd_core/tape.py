@@ -36,6 +36,7 @@ class _ThreadState(threading.local):
     assigning = True
     module_path = ""
     capture: Any = None  # the compiler's record of what is computed
+    observer: Any = None  # the innermost of those that look on (observe.py)
 
 
 state = _ThreadState()
@@ -47,7 +48,9 @@ def capturing() -> Any:
 
 
 structure = [0]  # counts changes of modules' attributes: what was compiled looks whether it still holds
-captures = 0  # how many threads are being captured: looking at a thread's own state takes four times as long
+# How many threads are captured, how many observers there are: looking at a thread's own state takes four times as long.
+captures = 0
+observers = 0
 _counting = threading.Lock()
 
 
@@ -70,6 +73,18 @@ class captured(ContextDecorator):
         global captures
         with _counting:
             captures += change
+
+
+def count_observers(change: int) -> None:
+    """One more or one less of them, in any thread."""
+    global observers
+    with _counting:
+        observers += change
+
+
+def observer() -> Any:
+    """Who looks on in this thread, or None."""
+    return state.observer if observers else None
 
 
 class recording(ContextDecorator):
@@ -96,10 +111,22 @@ class recording(ContextDecorator):
 class Node:
     """One recorded operation: what made an array, from which nodes, and what its derivative rules will need."""
 
-    __slots__ = ("dtype", "index", "inputs", "module_path", "params", "plan", "primitive", "saved", "shape")
+    __slots__ = (
+        "dtype",
+        "index",
+        "inputs",
+        "module_path",
+        "params",
+        "plan",
+        "primitive",
+        "saved",
+        "seen",
+        "shape",
+    )
 
     primitive: "Primitive | None"
     inputs: "Sequence[Node | None]"
+    seen: Any  # what an observer kept; without one there is no such attribute
 
     def __init__(
         self,
@@ -209,6 +236,8 @@ def lifted(primitive: "Primitive", arrays: list[Any], params: Static, out: Array
 
 def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARAMS) -> Any:
     """Compute `primitive` on tensors and, when an input requires a gradient, record a node."""
+    if observers and state.observer is not None:
+        return state.observer.operation(primitive, args, params)
     arrays: list[Any] = []
     inputs: list[Node | None] = []
     needs = 0  # bit i: input i requires a gradient

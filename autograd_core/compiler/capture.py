@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.compiler.errors import calling_line, reading
+from autograd_core.compiler.errors import reading
 from autograd_core.dtypes import as_array
 from autograd_core.errors import TracedValueError
+from autograd_core.lines import calling_line
 from autograd_core.tape import Value, captured, state
 from autograd_core.tree import tree_map
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import linecache
-import sys
-from pathlib import Path
 from typing import Any
 
 from autograd_core.errors import EXPLAINED, TracedValueError, describe
+from autograd_core.lines import calling_line, shown_line
 
 
 def reading(tensor: Any, how: str) -> TracedValueError:
@@ -19,24 +17,3 @@ def reading(tensor: Any, how: str) -> TracedValueError:
     )
     setattr(found, EXPLAINED, True)  # operations pass it on as it is
     return found
-
-
-_ROOT = Path(__file__).resolve().parents[2]
-_OWN = (str(_ROOT / "autograd_core"), str(_ROOT / "nn"))
-
-
-def calling_line() -> tuple[str, int]:
-    """File and number of the innermost line that is neither the engine's nor nn's."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith(_OWN):
-            return frame.f_code.co_filename, frame.f_lineno
-        frame = frame.f_back
-    return "", 0
-
-
-def shown_line(line: tuple[str, int]) -> str:
-    """A line of a program, with its text where it can be had: `line 12 of train.py (loss.backward())`."""
-    name, number = line
-    text = linecache.getline(name, number).strip()
-    return f"line {number} of {Path(name).name}" + (f" ({text})" if text else "")

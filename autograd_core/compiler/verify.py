@@ -9,7 +9,7 @@ import numpy as np
 
 from autograd_core import tree
 from autograd_core.compiler.capture import Argument, Capture, recorded
-from autograd_core.compiler.errors import shown_line
+from autograd_core.lines import shown_line
 from autograd_core.compiler.lower import Lowered
 from autograd_core.compiler.program import build
 from autograd_core.compiler.replay import Replay
