@@ -7,7 +7,10 @@ import math
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nn.report import Record
 
 
 class History:
@@ -27,6 +30,8 @@ class History:
 
     def __init__(self) -> None:
         self._columns: dict[str, list[float]] = {}
+        self.watched: Record | None = None
+        """What `fit` collected for its report, if there was one."""
 
     def record(self, **values: float) -> None:
         """Add an epoch. ValueError unless it has the same quantities as those before."""
@@ -72,6 +77,28 @@ class History:
         """Write all lists to a JSON file; what is not finite becomes null."""
         columns = {n: [v if math.isfinite(v) else None for v in vs] for n, vs in self._columns.items()}
         Path(path).write_text(json.dumps(columns, indent=1) + "\n", encoding="utf-8")
+
+    def text(self) -> str:
+        """A report for a terminal: curves as lines of blocks, a table of the epochs (thinned to twelve).
+
+        After `fit(..., report=...)` also the speed, the memory, and the gradients' norms at the last sampled step.
+
+        >>> import nn
+        >>> history = nn.History()
+        >>> for loss in (1.0, 0.5, 0.25):
+        ...     history.record(loss=loss)
+        >>> print(history.text())
+        loss  █▃▁  1 → 0.25
+        <BLANKLINE>
+        epoch  loss
+        1         1
+        2       0.5
+        3      0.25
+        <BLANKLINE>
+        """
+        from nn.report.text import text
+
+        return text(self)
 
     def plot(self, path: str | Path | None = None) -> Any:
         """A matplotlib Figure with two panels: the losses, and the metrics (without any, the learning rate).

@@ -41,6 +41,7 @@ def fit(
     schedule: Any = None,
     save_best: str | Path | None = None,
     compile: bool = True,
+    report: str | Path | None = None,
 ) -> History:
     """Train a model for some epochs; returns the History, one number per epoch and quantity.
 
@@ -60,6 +61,9 @@ def fit(
     - `compile`: training steps run compiled (`autograd_core.compile`), with optimizers of this package; where they
       cannot, a line says why and they run as they stand. What the loss or the model does besides computing, such as
       printing, then happens just once.
+    - `report`: a file that is kept up to date while training and stays after a crash: "run.html", a page that
+      refreshes itself (curves, gradients, updates, sample predictions, speed, memory), or "run.txt", text for a
+      terminal (`watch cat run.txt`). It takes about 2 % of the time at most. ValueError for another suffix.
 
     The model's training modes are afterwards as they were before. Ctrl-C ends the training and the history so far is
     returned. Raises FloatingPointError, before the parameters change, when the loss is not finite.
@@ -78,21 +82,32 @@ def fit(
     if validation is not None:
         validation = repeatable(validation, "validation", 256, shuffle=False)
     calls = (callbacks,) if callable(callbacks) else tuple(callbacks)
-    history, report = History(), _reporter(progress, epochs, data)
+    history = History()
+    watch = _watch(report, model, history, epochs, data)
+    shown = watch.reporter = _reporter(progress, epochs, data)
     modes = [(module, module.training) for module in model.modules()]
-    trainer = _Trainer(model, loss, optimizer, schedule, metrics, report, compile)
+    trainer = _Trainer(model, loss, optimizer, schedule, metrics, shown, compile, watch)
+    stopped = ""
     try:
         for epoch in range(epochs):
             history.record(**trainer.epoch(epoch, data, validation))
-            report.epoch(epoch, history)
+            shown.epoch(epoch, history)
+            watch.epoch()
             if save_best is not None and history.best_epoch == epoch:
                 save(save_best, model, epoch=epoch, **{history.monitored: history[history.monitored][epoch]})
             if any([_stops(callback, history, model) for callback in calls]):  # noqa: C419 (all are called)
+                stopped = f"stopped by a callback after {epoch + 1} of {epochs} epochs" * (epoch + 1 < epochs)
                 break
+        watch.end("stopped" if stopped else "finished", stopped)
     except KeyboardInterrupt:
-        report.line(f"stopped by the keyboard after {history.epochs} of {epochs} epochs")
+        stopped = f"stopped by the keyboard after {history.epochs} of {epochs} epochs"
+        shown.line(stopped)
+        watch.end("stopped", stopped)
+    except BaseException as error:
+        watch.failed(error)
+        raise
     finally:
-        report.close()
+        shown.close()
         for module, training in modes:
             module.training = training
     return history
@@ -139,7 +154,15 @@ class _Trainer:
     """One epoch after another; what stays the same through all of them is held here."""
 
     def __init__(
-        self, model: Any, loss: Any, optimizer: Any, schedule: Any, metrics: Any, report: Any, compile: bool
+        self,
+        model: Any,
+        loss: Any,
+        optimizer: Any,
+        schedule: Any,
+        metrics: Any,
+        report: Any,
+        compile: bool,
+        watch: Any,
     ) -> None:
         self.model = model
         # An optimizer with a step of its own may write to arrays where nobody sees it.
@@ -152,6 +175,7 @@ class _Trainer:
         self.schedule = schedule
         self.metrics = metrics
         self.report = report
+        self.watch = watch
         self.dtype = next((p.dtype for p in model.parameters()), None)
 
     def epoch(self, epoch: int, data: Any, validation: Any) -> dict[str, float]:
@@ -166,12 +190,16 @@ class _Trainer:
     def train(self, epoch: int, data: Any) -> dict[str, float]:
         """One pass over the data that changes the parameters."""
         self.model.train()
+        self.watch.begin()
         means = _Means()
+        last: tuple[Any, ...] | None = None
         for number, batch in enumerate(data):
             inputs, target = self.split(batch, "data")
             lr, before = self.optimizer.lr, [(state, state.array) for state in self.states]
+            self.watch.before()
             loss, prediction = self.run(inputs, target)
             value = float(loss)
+            self.watch.after(value, _rows(target))
             if not math.isfinite(value):
                 for state, array in before:
                     state.array = array
@@ -181,6 +209,9 @@ class _Trainer:
                 )
             means.add(_rows(target), {"loss": value, **self.measure(prediction, target)})
             self.report.batch(epoch, _rows(target), means)
+            last = inputs, target, prediction
+        if last is not None:
+            self.watch.evaluated(*last, "last training batch")
         return means.result("data")
 
     def run(self, inputs: list[Any], target: Any) -> tuple[Tensor, Any]:
@@ -209,9 +240,11 @@ class _Trainer:
         """One pass over the data in evaluation mode."""
         self.model.eval()
         means = _Means()
-        for batch in data:
+        for number, batch in enumerate(data):
             inputs, target = self.split(batch, "validation")
             prediction = self.model(*inputs)
+            if not number:
+                self.watch.evaluated(inputs, target, prediction, "validation")
             loss = float(self.loss(prediction, target))
             means.add(_rows(target), {"loss": loss, **self.measure(prediction, target)})
         return means.result("validation")
@@ -275,7 +308,35 @@ class _Means:
         return {name: total / self.rows for name, total in self.sums.items()}
 
 
-# Progress ----------------------------------------------------------------------------------------------------------
+# Reports and progress --------------------------------------------------------------------------------------------
+
+
+class _Unwatched:
+    """No report: what nn.report.Watch does, left undone."""
+
+    reporter: Any = None
+
+    def begin(self) -> None: ...
+
+    def before(self) -> None: ...
+
+    def after(self, loss: float, rows: int) -> None: ...
+
+    def evaluated(self, inputs: list[Any], target: Any, prediction: Any, source: str) -> None: ...
+
+    def epoch(self) -> None: ...
+
+    def end(self, state: str, note: str = "") -> None: ...
+
+    def failed(self, error: BaseException) -> None: ...
+
+
+def _watch(path: Any, model: Any, history: History, epochs: int, data: Any) -> Any:
+    if path is None:
+        return _Unwatched()
+    from nn.report import Watch
+
+    return Watch(path, model, history, epochs, len(data) if hasattr(data, "__len__") else None)
 
 
 class _Silent:
