@@ -209,7 +209,10 @@ class _Trainer:
                 )
             means.add(_rows(target), {"loss": value, **self.measure(prediction, target)})
             self.report.batch(epoch, _rows(target), means)
-            last = inputs, target, prediction
+            if last is None or _rows(target) >= _rows(
+                last[1]
+            ):  # the last batch may be the rest, of a few rows
+                last = inputs, target, prediction
         if last is not None:
             self.watch.evaluated(*last, "last training batch")
         return means.result("data")

@@ -26,7 +26,9 @@ class Line:
     dots: bool = False
 
 
-def curves(title: str, lines: Sequence[Line], xlabel: str, log: bool | None = None, whole: bool = True) -> str:
+def curves(
+    title: str, lines: Sequence[Line], xlabel: str, log: bool | None = None, whole: bool = True
+) -> str:
     """A figure with curves over one axis. Values that are not finite break a curve, and a cross marks them.
 
     `log`: whether the vertical axis is logarithmic; by default when the values span more than a factor of 30.
@@ -34,8 +36,12 @@ def curves(title: str, lines: Sequence[Line], xlabel: str, log: bool | None = No
     finite = [v for line in lines for v in line.y if math.isfinite(v)]
     if log is None:
         log = bool(finite) and min(finite) > 0 and max(finite) > 30 * min(finite)
+    values = finite
+    if finite and not log:  # room above and below, so that no curve lies on the axis
+        room = (max(finite) - min(finite)) / 25
+        values = [min(finite) - room * (min(finite) != 0), max(finite) + room]
     x = Scale([v for line in lines for v in line.x], LEFT, WIDTH - RIGHT, whole=whole)
-    y = Scale(finite, HEIGHT - BOTTOM, TOP, log=log)
+    y = Scale(values, HEIGHT - BOTTOM, TOP, log=log)
     body = axes(x, y, xlabel)
     for number, line in enumerate(lines):
         body += _marks(line, number, x, y) if line.dots else _curve(line, number, x, y)
@@ -85,9 +91,7 @@ def _marks(line: Line, number: int, x: Scale, y: Scale) -> list[str]:
 
 
 def _cross(x: float, y: float, title: str) -> str:
-    return (
-        f'<path class="bad" d="M{x - 5:.1f} {y - 5:.1f}l10 10m0 -10l-10 10"><title>{attribute(title)}</title></path>'
-    )
+    return f'<path class="bad" d="M{x - 5:.1f} {y - 5:.1f}l10 10m0 -10l-10 10"><title>{attribute(title)}</title></path>'
 
 
 def thinned(title: str, name: str, values: Sequence[float], log: bool | None = None) -> str:

@@ -36,12 +36,20 @@ class Examples:
             return None
         if p.ndim == 2 and t.ndim == 1 and t.dtype.kind in "iu":
             kind = "images" if images(inputs) else "classes"
-        elif len(inputs) == 1 and x[0].size == 1 and p[0].size == 1 and t[0].size == 1 and x.dtype.kind in "fiu":
+        elif (
+            len(inputs) == 1
+            and x[0].size == 1
+            and p[0].size == 1
+            and t[0].size == 1
+            and x.dtype.kind in "fiu"
+        ):
             kind = "curve"
         else:
             kind = "table"
         most = POINTS if kind == "curve" else MOST
-        rows = np.unique(np.linspace(0, len(p) - 1, min(most, len(p))).astype(int)) if kind == "curve" else ...
+        rows = (
+            np.unique(np.linspace(0, len(p) - 1, min(most, len(p))).astype(int)) if kind == "curve" else ...
+        )
         cut = (lambda a: a[rows].copy()) if kind == "curve" else (lambda a: a[:most].copy())
         return cls(kind, cut(x), cut(t), cut(p), source)
 
@@ -49,15 +57,21 @@ class Examples:
         """The card."""
         if self.kind == "curve":
             return self._curve()
-        title = f"Predictions for inputs of the {self.source}"
+        title = f"Predictions ({self.source})"
         body = self._pictures() if self.kind == "images" else self._table()
-        return f'<section class="card"><h2>{attribute(title)}</h2>{body}</section>'
+        wide = " wide" if self.kind == "images" else ""
+        return f'<section class="card{wide}"><h2>{attribute(title)}</h2>{body}</section>'
 
     def _curve(self) -> str:
-        x, t, p = (np.asarray(a, np.float64).reshape(len(a)) for a in (self.inputs, self.target, self.prediction))
+        x, t, p = (
+            np.asarray(a, np.float64).reshape(len(a)) for a in (self.inputs, self.target, self.prediction)
+        )
         order = np.argsort(x, kind="stable")
         places = x[order].tolist()
-        lines = [Line("prediction", places, p[order].tolist()), Line("truth", places, t[order].tolist(), dots=True)]
+        lines = [
+            Line("prediction", places, p[order].tolist()),
+            Line("truth", places, t[order].tolist(), dots=True),
+        ]
         return curves(f"Truth and prediction ({self.source})", lines, "input", log=False, whole=False)
 
     def _answers(self) -> list[tuple[int, int, float]]:
@@ -107,9 +121,7 @@ def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A table that scrolls inside its card."""
     head = "".join(f'<th scope="col">{attribute(name)}</th>' for name in heads)
     body = "".join(f"<tr>{''.join(f'<td>{attribute(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def images(inputs: list[Any]) -> bool:

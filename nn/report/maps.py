@@ -10,7 +10,22 @@ import numpy as np
 
 from nn.report.png import address, viridis
 from nn.report.record import Sample
-from nn.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale, axes, clipped, figure, rule, short, text
+from nn.report.svg import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Scale,
+    axes,
+    clipped,
+    figure,
+    rule,
+    short,
+    text,
+    tick,
+)
 
 SIDE = 128  # room for the parameters' names
 COLUMNS = 240  # of a heat map: about one for each pixel
@@ -41,13 +56,15 @@ def heat_map(title: str, names: Sequence[str], samples: Sequence[Sample]) -> str
     low, high = (math.log10(positive.min()), math.log10(positive.max())) if positive.size else (-1.0, 0.0)
     with np.errstate(all="ignore"):
         parts = (np.log10(values) - low) / max(high - low, 1e-9)
-    pixels = np.concatenate([viridis(np.nan_to_num(parts)), np.full((*values.shape, 1), 255, np.uint8)], axis=-1)
+    pixels = np.concatenate(
+        [viridis(np.nan_to_num(parts)), np.full((*values.shape, 1), 255, np.uint8)], axis=-1
+    )
     pixels[~np.isfinite(values)] = STRANGE
     pixels[absent] = 0
     row, every = _rows(len(names))
     bottom = TOP + row * len(names)
     right = WIDTH - RIGHT
-    x = Scale(steps, SIDE, right, whole=True, most=3)
+    x = Scale(steps, SIDE, right, whole=True)
     body = [
         f'<image x="{SIDE}" y="{TOP}" width="{right - SIDE}" height="{bottom - TOP}" preserveAspectRatio="none" '
         f'href="{address(pixels)}"/>',
@@ -70,12 +87,7 @@ def heat_map(title: str, names: Sequence[str], samples: Sequence[Sample]) -> str
 
 
 def _below(x: Scale, bottom: float, label: str) -> list[str]:
-    parts = []
-    for value in x.ticks:
-        near = x(value) > WIDTH - RIGHT - 16
-        place = min(x(value) + (RIGHT if near else 0), WIDTH - 1)
-        parts.append(rule(x(value), bottom, x(value), bottom + 4, "axis"))
-        parts.append(text(place, bottom + 19, short(value), "end" if near else "middle"))
+    parts = [part for value in x.ticks for part in tick(x, value, bottom)]
     return [*parts, text((SIDE + WIDTH - RIGHT) / 2, bottom + 38, label)]
 
 

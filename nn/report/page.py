@@ -90,7 +90,9 @@ def facts(record: Record) -> list[tuple[str, str]]:
         ("Time spent", duration(record.elapsed)),
     ]
     if record.state == "running":
-        found.append(("Time left", "not yet known" if record.left is None else f"about {duration(record.left)}"))
+        found.append(
+            ("Time left", "not yet known" if record.left is None else f"about {duration(record.left)}")
+        )
     if record.steps:
         found.append((f"{record.unit.capitalize()} per second", f"{record.rate:,.0f}"))
         found.append(("Time per step", f"{short(1000 * record.step_seconds)} ms"))
@@ -153,6 +155,4 @@ def _numbers(record: Record) -> str:
         for name, shape, *values in zip(record.names, record.shapes, last.gradients, last.ratios)
     ]
     heads = ("parameter", "shape", "‖gradient‖", "‖update‖ / ‖weights‖")
-    return (
-        f'<section class="card wide"><h2>Parameters at step {last.step}</h2>{table(heads, rows)}</section>'
-    )
+    return f'<section class="card wide"><h2>Parameters at step {last.step}</h2>{table(heads, rows)}</section>'

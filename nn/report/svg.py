@@ -122,14 +122,19 @@ def axes(x: Scale, y: Scale, xlabel: str, height: int = HEIGHT) -> list[str]:
             text(LEFT - 6, y(value) + 5, short(value), "end"),
         ]
     for value in x.ticks:
-        anchor = "end" if x(value) > WIDTH - RIGHT - 16 else "middle"  # a long number must not be cut off
-        edge = min(x(value) + (RIGHT if anchor == "end" else 0), WIDTH - 1)
-        parts += [rule(x(value), bottom, x(value), bottom + 4, "axis"), text(edge, bottom + 19, short(value), anchor)]
+        parts += tick(x, value, bottom)
     parts += [
         rule(LEFT, bottom, WIDTH - RIGHT, bottom, "axis"),
         text((LEFT + WIDTH - RIGHT) / 2, height - 5, xlabel),
     ]
     return parts
+
+
+def tick(x: Scale, value: float, y: float) -> list[str]:
+    """A mark with its number below; a long number at the right edge is moved to the left rather than cut off."""
+    words = short(value)
+    place = min(x(value), WIDTH - 1 - 4.6 * len(words))
+    return [rule(x(value), y, x(value), y + 4, "axis"), text(place, y + 19, words)]
 
 
 def clipped(name: str, most: int = 15) -> str:
