@@ -69,8 +69,8 @@ def page(history: History) -> str:
 
 
 def _progress(record: Record) -> str:
-    done = f"{record.progress:.0%}"
-    return f'<div class="bar" role="img" aria-label="{done} done"><div style="width:{100 * record.progress:.1f}%"></div></div>'
+    done = f"{100 * record.progress:.0f}%"
+    return f'<div class="bar" role="img" aria-label="{done} done"><div style="width:{done}"></div></div>'
 
 
 def _note(record: Record) -> str:
