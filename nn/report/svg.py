@@ -52,7 +52,7 @@ def short(value: float) -> str:
     if value and not 1e-3 <= abs(value) < 1e5:
         digits, _, power = f"{value:.1e}".partition("e")
         return f"{digits.removesuffix('.0')}e{int(power)}"
-    return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 class Scale:
