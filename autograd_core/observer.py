@@ -1,8 +1,10 @@
 """Looking on: what the tape does not keep, kept for pictures, autopsies and profiles.
 
 An observer sees every operation and every derivative rule of its thread while its context lasts. `observe` keeps
-values, source lines and cotangents on the nodes; `profile` (profiler.py) takes times. Without one nothing is paid
+values, source lines and cotangents on the nodes; `profile` (profiler/) takes times. Without one nothing is paid
 but a look at a counter.
+
+An observer is its thread's own: what other threads compute meanwhile it does not see.
 """
 
 from __future__ import annotations
@@ -21,9 +23,13 @@ from autograd_core.lines import calling_line
 
 
 class Observer(ContextDecorator):
-    """A context whose `note` and `note_derivative` are called for everything that runs in it. Contexts nest."""
+    """A context whose `note` and `note_derivative` are called for everything that runs in it. Contexts nest.
+
+    What observers take for themselves adds up in `tape.state.looked`: who takes times subtracts it.
+    """
 
     outer: Observer | None = None
+    by_rows = False  # compiled programs run row by row, and `note_instruction` is called for each
 
     def __enter__(self) -> Self:
         self.outer, state.observer = state.observer, self
@@ -49,18 +55,59 @@ class Observer(ContextDecorator):
         while looking is not None:
             looking.note(primitive, args, result, began, ended)
             looking = looking.outer
+        state.looked += time.perf_counter() - ended
         return result
 
     def derivative(self, node: Node, g: Any, oldest: int, as_tensors: bool) -> list[tuple[Node, Any]]:
         """Run a node's derivative rules and tell all observers of them."""
-        began = time.perf_counter()
-        shares = pull_back(node, g, oldest, as_tensors)
-        ended = time.perf_counter()
+        deriving, state.deriving = state.deriving, True
+        state.within += 1
+        try:
+            began = time.perf_counter()
+            shares = pull_back(node, g, oldest, as_tensors)
+            ended = time.perf_counter()
+        finally:
+            state.within -= 1
+            state.deriving = deriving
         looking: Observer | None = self
         while looking is not None:
             looking.note_derivative(node, g, shares, began, ended)
             looking = looking.outer
+        state.looked += time.perf_counter() - ended
         return shares
+
+    def program(self, variant: Any, given: list[Any]) -> Any:
+        """Replay a compiled function; row by row, if an observer asks for that, and tell all of them."""
+        looking = [self]
+        while (outer := looking[-1].outer) is not None:
+            looking.append(outer)
+        if not any(each.by_rows for each in looking):
+            return variant.replay(given)
+
+        def tell(row: int, began: float, ended: float) -> None:
+            for each in looking:
+                each.note_instruction(variant, row, began, ended)
+            state.looked += time.perf_counter() - ended
+
+        state.within += 1
+        try:
+            began = time.perf_counter()
+            arrays = variant.replay(given, tell)
+            ended = time.perf_counter()
+        finally:
+            state.within -= 1
+        for each in looking:
+            each.note_program(variant, began, ended)
+        state.looked += time.perf_counter() - ended
+        return arrays
+
+    def compiled(self, variant: Any, began: float, ended: float) -> None:
+        """Tell all observers that a function has been made a program."""
+        looking: Observer | None = self
+        while looking is not None:
+            looking.note_compiled(variant, began, ended)
+            looking = looking.outer
+        state.looked += time.perf_counter() - ended
 
     def note(self, primitive: Any, args: Sequence[Any], result: Value, began: float, ended: float) -> None:
         """An operation has run; times are time.perf_counter()'s, in seconds."""
@@ -69,6 +116,15 @@ class Observer(ContextDecorator):
         self, node: Node, g: Any, shares: list[tuple[Node, Any]], began: float, ended: float
     ) -> None:
         """A node's derivative rules have run: `g` is its cotangent, `shares` what its inputs get of it."""
+
+    def note_instruction(self, variant: Any, row: int, began: float, ended: float) -> None:
+        """A row of a compiled function's program has run (with `by_rows`)."""
+
+    def note_program(self, variant: Any, began: float, ended: float) -> None:
+        """All of its rows have run (with `by_rows`)."""
+
+    def note_compiled(self, variant: Any, began: float, ended: float) -> None:
+        """A function was captured, and its program is made: fused, compiled, given memory."""
 
 
 class Seen:

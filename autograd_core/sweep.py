@@ -46,8 +46,10 @@ def sweep(
         if node.index not in pending:
             heappush(heap, -node.index)
         pending[node.index] = (node, _sum(pending.get(node.index), cotangent))
-    path = state.module_path
+    path, deriving = state.module_path, state.deriving
     as_tensors = create_graph or capturing() is not None
+    if as_tensors:
+        state.deriving = True
     shares = pull_back if (looking := observer()) is None else looking.derivative
     try:
         with recording(create_graph):
@@ -73,7 +75,7 @@ def sweep(
                 if not retain_graph:
                     node.saved = None
     finally:
-        state.module_path = path
+        state.module_path, state.deriving = path, deriving
     return found
 
 

@@ -36,7 +36,10 @@ class _ThreadState(threading.local):
     assigning = True
     module_path = ""
     capture: Any = None  # the compiler's record of what is computed
-    observer: Any = None  # the innermost of those that look on (observe.py)
+    observer: Any = None  # the innermost of those that look on (observer.py)
+    looked = 0.0  # seconds that they have taken for themselves
+    within = 0  # how many derivative rules and compiled programs are running, one inside the other, under their eyes
+    deriving = False  # a sweep runs whose rules are recorded or looked at
 
 
 state = _ThreadState()

@@ -72,6 +72,7 @@ class Operation:
     out: int
     module_path: str
     line: tuple[str, int]  # file and line of the user's program
+    backward: bool = False  # a derivative rule did it
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Capture:
             return  # the forward function gave back an argument
         within = {id(array): self._number(array, array) for array in arrays_within(params)}
         made = Operation(
-            primitive, inputs, params, within, self._made(out), state.module_path, calling_line()
+            primitive, inputs, params, within, self._made(out), state.module_path, calling_line(), state.deriving
         )
         self.operations.append(made)
 

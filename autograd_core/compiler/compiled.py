@@ -18,7 +18,7 @@ from autograd_core.compiler.variant import Variant
 from autograd_core.compiler.verify import verified
 from autograd_core.dtypes import default_dtype
 from autograd_core.memory import release
-from autograd_core.tape import Value, state
+from autograd_core.tape import Value, observer, state
 from autograd_core.tensor import Tensor
 from autograd_core.tree import leaves
 
@@ -137,7 +137,11 @@ def capture(
         result, tensors = recorded(record, function, args, params)
         try:
             _check_result(result)
-            return result, Variant(function, record, tensors, result)
+            began = time.perf_counter()
+            variant = Variant(function, record, tensors, result)
+            if (looking := observer()) is not None:
+                looking.compiled(variant, began, time.perf_counter())
+            return result, variant
         except BaseException:
             record.undo()
             raise

@@ -6,7 +6,8 @@ replaced by new ones otherwise: tensors are values, and `before = p.detach()` mu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter, is_not
 from sys import getrefcount
@@ -27,6 +28,7 @@ from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, one_blas_thread
 
 _array_of = attrgetter("array")
+Tell = Callable[[int, float, float], None]  # row, began, ended
 
 
 @dataclass(slots=True, eq=False)
@@ -95,13 +97,16 @@ class Replay:
         self.holders = 0 if any(instruction.address == 0 for instruction in program.instructions) else 1
         self.results = _Slots(program, results)
 
-    def __call__(self, given: list[Any]) -> list[np.ndarray[Any, Any]]:
-        """Run on new arguments; the arrays of the results."""
+    def __call__(self, given: list[Any], tell: Tell | None = None) -> list[np.ndarray[Any, Any]]:
+        """Run on new arguments; the arrays of the results. `tell` is told of each row, and when it ran."""
         self._bind_arguments(given)
         self._bind_states()
         self.left.renew(self.holders)
         self.results.renew(0)
-        self._run()
+        if tell is None:
+            self._run()
+        else:
+            self._run_by_rows(tell)
         self._leave(given)
         return self.results.arrays
 
@@ -169,6 +174,18 @@ class Replay:
             while (row := run(program.rows, row, count, number, self.found)) < count:
                 self._python(program.instructions[row].call)
                 row += 1
+
+    def _run_by_rows(self, tell: Tell) -> None:
+        """As `_run` does, the same kernels in the same order, with a look at the clock between them."""
+        program = self.program
+        number = get_num_threads()
+        one_blas_thread()
+        with threads.region():
+            for row, instruction in enumerate(program.instructions):
+                began = time.perf_counter()
+                if run(program.rows, row, row + 1, number, self.found) == row:
+                    self._python(instruction.call)
+                tell(row, began, time.perf_counter())
 
     def _python(self, call: Any) -> None:
         """An operation that has no kernels, computed by its forward function."""
