@@ -224,3 +224,25 @@ def draw(t: Any, **options: Any) -> Any:
     from autograd_core.graph import draw as draw_graph
 
     return draw_graph(t, **options)
+
+
+def profile() -> Any:
+    """Where the time goes: `with ag.profile() as p:`, then `print(p)`, or `p.save("profile.svg")`.
+
+    Time, calls and bytes of every operation and of its derivative, by module and by line of the program; the time
+    that looking on takes is left out. What no operation explains is shown as Python between operations. Compiled
+    functions (`compile`) run their programs row by row inside, with the same results. `p.operations`, `p.modules` and
+    `p.lines` are lists; `p.save` writes .svg (a picture), .json (a trace for ui.perfetto.dev) or .txt.
+
+    It sees its own thread. It may be entered again, or be a decorator (`p = ag.profile()`, then `@p`): that adds up.
+
+    >>> import autograd_core as ag
+    >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
+    >>> with ag.profile() as p:
+    ...     ag.square(x).sum().backward()
+    >>> sorted((row.name, row.forward.calls, row.backward.calls) for row in p.operations)
+    [('square', 1, 1), ('sum', 1, 1)]
+    """
+    from autograd_core.profiler import Profile
+
+    return Profile()

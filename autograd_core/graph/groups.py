@@ -58,27 +58,27 @@ def build(program: Program) -> list[Group]:
         if path != previous:
             previous = path
             if path not in split:
-                split[path] = _segments(path)
-            segments, kinds = split[path]
+                split[path] = segments(path)
+            titles, kinds = split[path]
             common = 0
-            while common < min(len(stack), len(segments)) and stack[common][0] == segments[common]:
+            while common < min(len(stack), len(titles)) and stack[common][0] == titles[common]:
                 common += 1
             for _, closed in stack[common:]:
                 closed.stop = i
             del stack[common:]
-            for depth in range(common, len(segments)):
+            for depth in range(common, len(titles)):
                 parent = stack[-1][1] if stack else root
-                group = Group(segments[depth], kinds[depth], i, parent)
+                group = Group(titles[depth], kinds[depth], i, parent)
                 parent.items.append(group)
                 groups.append(group)
-                stack.append((segments[depth], group))
+                stack.append((titles[depth], group))
         (stack[-1][1] if stack else root).items.append(i)
     for group in (root, *(group for _, group in stack)):
         group.stop = len(program.operations)
     return groups
 
 
-def _segments(path: str) -> tuple[list[str], Sequence[str]]:
+def segments(path: str) -> tuple[list[str], Sequence[str]]:
     """The titles of the frames around an operation, outermost first, and the classes of their modules if known.
 
     What stands in a list is "blocks.0"; where the path tells that `blocks` itself is no module, it has no frame.
