@@ -124,7 +124,14 @@ class Capture:
             return  # the forward function gave back an argument
         within = {id(array): self._number(array, array) for array in arrays_within(params)}
         made = Operation(
-            primitive, inputs, params, within, self._made(out), state.module_path, calling_line(), state.deriving
+            primitive,
+            inputs,
+            params,
+            within,
+            self._made(out),
+            state.module_path,
+            calling_line(),
+            state.deriving,
         )
         self.operations.append(made)
 

@@ -161,7 +161,9 @@ class Profile(Observer):
     def note_program(self, variant: Any, began: float, ended: float) -> None:
         self.replays[variant.name] += 1
         path = state.module_path
-        event = Event(f"compiled {variant.name}", "program", False, path, calling_line(), 0.0, 0.0, state.within)
+        event = Event(
+            f"compiled {variant.name}", "program", False, path, calling_line(), 0.0, 0.0, state.within
+        )
         self._ended(event, began, ended)  # what its rows do not explain is Python
 
     def note_compiled(self, variant: Any, began: float, ended: float) -> None:

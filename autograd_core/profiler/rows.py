@@ -49,7 +49,9 @@ def _row(variant: Variant, instruction: Instruction, made: set[Any]) -> Row:
         shares[key] = shares.get(key, 0.0) + weight / whole
     parts = sorted((Part(*key, share) for key, share in shares.items()), key=lambda part: -part.share)
     reads, writes = set(instruction.reads), set(instruction.writes)
-    if instruction.call is not None or instruction.loop is None:
+    if instruction.address and instruction.call is not None:  # a check: Python has what else it needs
+        reads, writes = {value for _, value, _ in instruction.places}, set()
+    elif instruction.loop is None:
         # Kernels say only what they touch: what nobody has written before, they write.
         both = reads & writes
         fresh = {value for value in both if value.node is not None and value not in made}

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 _ROWS = {"operation": 20, "module": 40, "line": 8}  # that a table shows
-_COLUMNS = ("forward ms", "backward ms", "total ms", "%", "calls", "MB in", "MB out")
-_WIDTHS = (10, 11, 9, 5, 7, 8, 8)
+_COLUMNS = ("forward", "backward", "total ms", "%", "calls", "MB in", "MB out")
+_WIDTHS = (8, 8, 8, 5, 7, 7, 7)
 _BETWEEN = "Python between operations"
 
 
@@ -47,19 +47,21 @@ def summary(profile: Profile) -> list[str]:
     calls = sum(row.total.calls for row in operations)
     contexts = f" in {profile.contexts} contexts" if profile.contexts > 1 else ""
     lines = [
-        f"profile: {_ms(seconds)} ms{contexts}, {calls:,} calls of operations",
-        f"  forward {_ms(forward)} ms · backward {_ms(backward)} ms · {_BETWEEN} {_ms(profile.unexplained)} ms "
-        f"({_percent(profile.unexplained, seconds)} %)",
+        f"profile: {milliseconds(seconds)} ms{contexts}, {calls:,} calls of operations",
+        f"  forward {milliseconds(forward)} ms · backward {milliseconds(backward)} ms · {_BETWEEN} {milliseconds(profile.unexplained)} ms "
+        f"({percent(profile.unexplained, seconds)} %)",
     ]
     if profile.captures:
         count = "1 function was" if profile.captures == 1 else f"{profile.captures} functions were"
-        lines.append(f"  {count} captured and compiled: {_ms(profile.compiling_seconds)} ms")
+        lines.append(f"  {count} captured and compiled: {milliseconds(profile.compiling_seconds)} ms")
     for name, count in profile.replays.items():
         calls_of = "1 call" if count == 1 else f"{count:,} calls"
-        lines.append(f"  {clean(name, 30)} was compiled: in {calls_of} its rows ran one at a time, to be timed")
-    if any(len(row.name) > 5 and row.compiled and row.name.startswith("loop:") for row in operations):
+        lines.append(
+            f"  {clean(name, 30)} was compiled: in {calls_of} its rows ran one at a time, to be timed"
+        )
+    if any(row.compiled and row.name.startswith("loop:") for row in operations):
         lines.append("  a loop's time is divided among its modules by the elements they compute")
-    lines.append(f"  {_ms(profile.own_seconds)} ms more, which looking on took, are counted nowhere")
+    lines.append(f"  {milliseconds(profile.own_seconds)} ms more, which looking on took, are counted nowhere")
     if profile.missed:
         lines.append(f"  the trace has the first {len(profile.events):,} of {_events(profile):,} events")
     return lines
@@ -79,9 +81,9 @@ def tables(profile: Profile) -> Iterable[tuple[str, list[Row], str]]:
         return
     seconds = profile.seconds
     most = _ROWS["operation"]
-    rows: list[Row] = [(row.name, _numbers(row, seconds), _where(row.line)) for row in operations[:most]]
+    rows: list[Row] = [(row.name, _numbers(row, seconds), where(row.line)) for row in operations[:most]]
     rest = sum(row.seconds for row in operations[most:])
-    left = f"and {len(operations) - most} more: {_ms(rest)} ms" if operations[most:] else ""
+    left = f"and {len(operations) - most} more: {milliseconds(rest)} ms" if operations[most:] else ""
     rows.append((_BETWEEN, _only(profile.unexplained, seconds), ""))
     if profile.captures:
         rows.append(("compiling", _only(profile.compiling_seconds, seconds), ""))
@@ -89,15 +91,16 @@ def tables(profile: Profile) -> Iterable[tuple[str, list[Row], str]]:
     root, modules = profile.tree()
     if modules:
         shown, left = _largest(modules)
-        own = (m for m in shown)
-        rows = [(_title(module), _totals(module, seconds), _ms(module.seconds)) for module in own]
+        rows = [(_title(module), _totals(module, seconds), milliseconds(module.seconds)) for module in shown]
         if root.seconds or root.total.calls:
             rows.append(("(in no module)", _numbers(root, seconds), ""))
         yield "module", rows, left
     lines = profile.lines
     most = _ROWS["line"]
     if lines:
-        rows = [(_line(line), _numbers(line, seconds), _where((line.file, line.number))) for line in lines[:most]]
+        rows = [
+            (_line(line), _numbers(line, seconds), where((line.file, line.number))) for line in lines[:most]
+        ]
         yield "line", rows, f"and {len(lines) - most} more" if lines[most:] else ""
 
 
@@ -114,7 +117,7 @@ def _largest(modules: list[Module]) -> tuple[list[Module], str]:
     order = sorted(modules, key=lambda m: (-m.total.seconds, m.depth))
     kept = set(map(id, order[:most]))
     return [m for m in modules if id(m) in kept], (
-        f"and {len(modules) - most} more of less than {_ms(order[most - 1].total.seconds)} ms"
+        f"and {len(modules) - most} more of less than {milliseconds(order[most - 1].total.seconds)} ms"
     )
 
 
@@ -129,10 +132,10 @@ def _totals(module: Module, seconds: float) -> list[str]:
 def _cells(forward: Cost, backward: Cost, seconds: float) -> list[str]:
     both = forward + backward
     return [
-        _ms(forward.seconds) if forward.calls or forward.seconds else "",
-        _ms(backward.seconds) if backward.calls or backward.seconds else "",
-        _ms(both.seconds),
-        _percent(both.seconds, seconds),
+        milliseconds(forward.seconds) if forward.calls or forward.seconds else "",
+        milliseconds(backward.seconds) if backward.calls or backward.seconds else "",
+        milliseconds(both.seconds),
+        percent(both.seconds, seconds),
         f"{both.calls:,}",
         _mb(both.read),
         _mb(both.written),
@@ -140,30 +143,33 @@ def _cells(forward: Cost, backward: Cost, seconds: float) -> list[str]:
 
 
 def _only(seconds: float, whole: float) -> list[str]:
-    return ["", "", _ms(seconds), _percent(seconds, whole), "", "", ""]
+    return ["", "", milliseconds(seconds), percent(seconds, whole), "", "", ""]
 
 
-def _ms(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
+    """Three decimals below 100 ms."""
     ms = 1e3 * seconds
-    return f"{ms:.3f}" if ms < 100 else f"{ms:.1f}" if ms < 1e4 else f"{ms:,.0f}"
+    return f"{ms:.3f}" if ms < 100 else f"{ms:.1f}" if ms < 1e4 else f"{ms:,.0f}" if ms < 1e6 else f"{ms:.0f}"
 
 
 def _mb(nbytes: int) -> str:
     mb = nbytes / 1e6
-    return f"{mb:.3f}" if mb < 100 else f"{mb:.1f}" if mb < 1e4 else f"{mb:,.0f}"
+    return f"{mb:.3f}" if mb < 100 else f"{mb:.1f}" if mb < 1e4 else f"{mb:,.0f}" if mb < 1e6 else f"{mb:.3g}"
 
 
-def _percent(part: float, whole: float) -> str:
+def percent(part: float, whole: float) -> str:
+    """Of the whole, with one decimal."""
     return f"{100 * part / whole:.1f}" if whole else "0.0"
 
 
-def _where(line: tuple[str, int]) -> str:
+def where(line: tuple[str, int]) -> str:
+    """File and line as a table has room for."""
     return f"{Path(line[0]).name}:{line[1]}" if line[0] else ""
 
 
 def _line(line: Line) -> str:
     text = linecache.getline(line.file, line.number).strip()
-    return text or _where((line.file, line.number))
+    return text or where((line.file, line.number))
 
 
 def _table(title: str, rows: list[Row]) -> list[str]:
@@ -179,8 +185,14 @@ def _table(title: str, rows: list[Row]) -> list[str]:
         indent = name[: len(name) - len(name.lstrip())] if title == "module" else ""
         shown = indent + clean(name, max(first - len(indent), 4))
         values = " ".join(cell.rjust(width) for cell, width in zip(cells, _WIDTHS))
-        lines.append(f"{shown:<{first}} {values} {align(clean(end, right), right)}".rstrip())
+        lines.append(f"{shown:<{first}} {values} {align(_end(end, right), right)}".rstrip())
     return lines
+
+
+def _end(text: str, longest: int) -> str:
+    """The last column: a file's name may lose its beginning, but never the line's number."""
+    text = clean(text, 300)
+    return text if len(text) <= longest else f"…{text[1 - longest :]}"
 
 
 def html(profile: Profile) -> str:
@@ -197,5 +209,7 @@ def html(profile: Profile) -> str:
 
 def _html_row(name: str, cells: Sequence[str], end: str) -> str:
     indent = len(name) - len(name.lstrip())
-    first = f'<td style="text-align:left;padding-left:{0.6 + indent / 2}em">{markup.escape(clean(name, 80))}</td>'
+    first = (
+        f'<td style="text-align:left;padding-left:{0.6 + indent / 2}em">{markup.escape(clean(name, 80))}</td>'
+    )
     return f"<tr>{first}{''.join(f'<td>{cell}</td>' for cell in cells)}<td>{markup.escape(clean(end, 80))}</td></tr>"
