@@ -78,7 +78,7 @@ class Observer(ContextDecorator):
 
     def program(self, variant: Any, given: list[Any]) -> Any:
         """Replay a compiled function; row by row, if an observer asks for that, and tell all of them."""
-        looking = [self]
+        looking: list[Observer] = [self]
         while (outer := looking[-1].outer) is not None:
             looking.append(outer)
         if not any(each.by_rows for each in looking):

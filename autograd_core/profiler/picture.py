@@ -42,6 +42,7 @@ class _Box:
     colours: tuple[str, str]
     title: str
     module: Module | None = None
+    kind: str = ""  # shown where there is room
 
 
 def svg(profile: Profile) -> str:
@@ -113,15 +114,14 @@ def _outside(profile: Profile) -> list[_Box]:
 
 def _inside(module: Module, more: list[_Box]) -> list[_Box]:
     """What stands below a module: the modules in it, then its operations' two passes, the slowest first."""
-    boxes = [
-        _Box(
-            f"{child.name} {child.kind}".strip(), child.total.seconds, _MODULE,
+    boxes = []
+    for child in module.children:
+        title = (
             f"{child.path}{f' ({child.kind})' if child.kind else ''}\n"
-            f"forward {_cost(child.forward_total)}\nbackward {_cost(child.backward_total)}",
-            child,
+            f"forward {_cost(child.forward_total)}\nbackward {_cost(child.backward_total)}"
         )
-        for child in module.children
-    ]  # fmt: skip
+        kind = child.kind if child.kind != child.name else ""
+        boxes.append(_Box(child.name, child.total.seconds, _MODULE, title, child, kind))
     for backward, colours in ((False, _FORWARD), (True, _BACKWARD)):
         rows = sorted(module.operations, key=lambda row: -_pass(row, backward).seconds)
         for row in rows:
@@ -157,7 +157,9 @@ def _rectangle(x: float, y: float, width: float, box: _Box, whole: float) -> str
     fill, ink = box.colours
     title = f"{box.title}\n{milliseconds(box.seconds)} ms, {percent(box.seconds, whole)} % of all"
     lines = "\n".join(clean(line, 120) for line in title.split("\n"))
-    text = fitted(clean(box.name, 120), int((width - 6) / _LETTER))
+    letters = int((width - 5) / _LETTER)
+    text = clean(f"{box.name} {box.kind}", 120)
+    text = text if sum(map(_wide, text)) <= letters else fitted(clean(box.name, 120), letters)
     label = f'<text x="{x + 3:.2f}" y="{y + 14:.1f}" fill="{ink}">{_xml(text)}</text>' if text else ""
     edge = ' stroke="#BBBBBB" stroke-width="0.5"' if box.colours in (_MODULE, _OTHER) else ""
     gap = 0.5 if width > 2 else 0.0  # a hair of white between neighbours
@@ -168,7 +170,7 @@ def _rectangle(x: float, y: float, width: float, box: _Box, whole: float) -> str
 
 
 def fitted(text: str, letters: int) -> str:
-    """The text in so many letters, shortened in the middle; nothing where less than three would be left.
+    """The text in so many letters, shortened in the middle or, if few are left, at the end; nothing below three.
 
     >>> fitted("convolution", 7)
     'con…ion'
@@ -182,7 +184,7 @@ def fitted(text: str, letters: int) -> str:
     head, tail = "", ""
     room = letters - 1
     for character in text:
-        if sum(map(_wide, head + character)) > (room + 1) // 2:
+        if sum(map(_wide, head + character)) > (room if letters < 7 else (room + 1) // 2):
             break
         head += character
     for character in reversed(text):

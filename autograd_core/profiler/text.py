@@ -46,10 +46,11 @@ def summary(profile: Profile) -> list[str]:
     backward = sum(row.backward.seconds for row in operations)
     calls = sum(row.total.calls for row in operations)
     contexts = f" in {profile.contexts} contexts" if profile.contexts > 1 else ""
+    unexplained = profile.unexplained
+    between = f"{_BETWEEN} {milliseconds(unexplained)} ms ({percent(unexplained, seconds)} %)"
     lines = [
         f"profile: {milliseconds(seconds)} ms{contexts}, {calls:,} calls of operations",
-        f"  forward {milliseconds(forward)} ms · backward {milliseconds(backward)} ms · {_BETWEEN} {milliseconds(profile.unexplained)} ms "
-        f"({percent(profile.unexplained, seconds)} %)",
+        f"  forward {milliseconds(forward)} ms · backward {milliseconds(backward)} ms · {between}",
     ]
     if profile.captures:
         count = "1 function was" if profile.captures == 1 else f"{profile.captures} functions were"

@@ -23,7 +23,7 @@ def trace(profile: Profile) -> str:
     Format: "Trace Event Format", Google, 2016; times in microseconds.
     """
     frames: list[_Frame] = []
-    _frames(_nested(profile.events), profile, frames)
+    _frames(_nested(profile.events), frames)
     frames.sort(key=lambda frame: (frame[2], -frame[3]))
     pid = os.getpid()
     events: list[dict[str, Any]] = [
@@ -63,7 +63,7 @@ def _nested(events: Sequence[Event]) -> list[_Tree]:
     return waiting.get(0, [])
 
 
-def _frames(trees: list[_Tree], profile: Profile, frames: list[_Frame]) -> None:
+def _frames(trees: list[_Tree], frames: list[_Frame]) -> None:
     """Events with their modules around them: a module's frame lasts as long as what follows is in it too."""
     stack: list[tuple[str, int, int]] = []  # the open modules: name, begin, place in `frames`
     end = 0
@@ -76,7 +76,7 @@ def _frames(trees: list[_Tree], profile: Profile, frames: list[_Frame]) -> None:
 
     for event, inner in trees:
         begin = _ns(event.start)
-        names, kinds = _titles(event, profile)
+        names = _titles(event)
         if event.backward != backward:
             close(0)
         backward = event.backward
@@ -90,15 +90,13 @@ def _frames(trees: list[_Tree], profile: Profile, frames: list[_Frame]) -> None:
         end = max(_ns(event.end), begin)
         frames.append((clean(event.name), event.kind, begin, end, _arguments(event)))
         if inner:
-            _frames(inner, profile, frames)
+            _frames(inner, frames)
     close(0)
 
 
-def _titles(event: Event, profile: Profile) -> tuple[list[str], Sequence[str]]:
-    if event.kind == "derivative" and not event.path:
-        return [], ()
+def _titles(event: Event) -> list[str]:
     names, kinds = segments(event.path)
-    return [clean(f"{n} ({k})" if k and k != n else n) for n, k in zip(names, kinds)], kinds
+    return [clean(f"{name} ({kind})" if kind and kind != name else name) for name, kind in zip(names, kinds)]
 
 
 def _ns(seconds: float) -> int:
