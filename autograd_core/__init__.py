@@ -239,13 +239,20 @@ def autopsy(t: Any) -> Any:
 def draw(t: Any, **options: Any) -> Any:
     """The picture of how a tensor, or several in a list, were computed: a `Graph` with `.dot`, `.svg()`, `.save(path)`.
 
-    `options` are those of `autograd_core.graph.draw`: collapse, depth, max_nodes, direction, timeout.
+    Of a compiled function: what was captured, with the instructions that it became.
+
+    `options` are those of `autograd_core.graph.draw`: view ("forward", "backward", "paired"), overlay ("time", "bytes",
+    "gradient", ...), between=(x, loss), around=(t, hops), collapse, depth, max_nodes, direction, timeout.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor(1.0, requires_grad=True)
     >>> "exp" in ag.draw(x.exp()).dot
     True
     """
+    if hasattr(t, "variants"):
+        from autograd_core.standins import draw_compiled
+
+        return draw_compiled(t, **options)
     from autograd_core.graph import draw as draw_graph
 
     return draw_graph(t, **options)
@@ -271,3 +278,20 @@ def profile() -> Any:
     from autograd_core.profiler import Profile
 
     return Profile()
+
+
+def draw_last_error(**options: Any) -> Any:
+    """The picture of a computation up to the operation that raised last in this thread; options as of `draw`.
+
+    >>> import autograd_core as ag
+    >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * 2) @ ag.ones((3, 3))
+    Traceback (most recent call last):
+    ...
+    ValueError: matmul: ...
+    >>> ag.draw_last_error()
+    <Graph: 2 operations, drawn as ... boxes>
+    """
+    from autograd_core.standins import draw_failed
+
+    return draw_failed(**options)

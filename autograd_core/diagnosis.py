@@ -186,8 +186,9 @@ class _Tape(Known):
     """A tape that is examined."""
 
     def __init__(self, root: Node, array: Any) -> None:
-        super().__init__({root: array})
+        super().__init__(nodes_under(root))
         self.root = root
+        self.values[root] = array
         self.swept = "the backward pass was not"
 
     # Forward ---------------------------------------------------------------------------------------------------

@@ -22,18 +22,16 @@ def nodes_under(root: Node) -> list[Node]:
 
 
 class Known:
-    """The nodes under some roots, and those of their values that are in memory."""
+    """Some nodes, in the order in which they were made, and those of their values that are in memory."""
 
-    def __init__(self, roots: dict[Node, Any]) -> None:
-        found = {node: None for root in roots for node in nodes_under(root)}
-        self.nodes = sorted(found, key=lambda node: node.index)
+    def __init__(self, nodes: list[Node]) -> None:
+        self.nodes = nodes
         self.values: dict[Node, Any] = {}
         self.constants: dict[tuple[Node, int], Any] = {}  # inputs that are not on the tape, by place
         for node in self.nodes:
             self._saved(node)
         for node in self.nodes:
             self._seen(node)
-        self.values |= roots
 
     def _saved(self, node: Node) -> None:
         """What the node keeps for its derivative rules: inputs, its result."""

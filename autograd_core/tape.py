@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import ContextDecorator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -237,6 +237,22 @@ def lifted(primitive: "Primitive", arrays: list[Any], params: Static, out: Array
     return out
 
 
+class Failed(NamedTuple):
+    """An operation that raised. Arrays have their shape and dtype only."""
+
+    primitive: "Primitive"
+    inputs: "list[Node | None]"
+    arrays: list[Any]
+    params: Static
+    module_path: str
+    message: str
+
+
+def like(array: Array) -> Array:
+    """An array of this shape and dtype that takes no memory."""
+    return np.broadcast_to(np.empty((), array.dtype), array.shape)
+
+
 def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARAMS) -> Any:
     """Compute `primitive` on tensors and, when an input requires a gradient, record a node."""
     if observers and state.observer is not None:
@@ -259,9 +275,11 @@ def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARA
     try:
         out = primitive.forward(*arrays, **params)
     except Exception as error:
-        raise explain(
-            error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path
-        ) from error
+        explained = explain(error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path)
+        if not isinstance(error, MemoryError):  # then the graph had better be freed
+            kept = [like(a) if isinstance(a, np.ndarray) else a for a in arrays]
+            state.failed = Failed(primitive, inputs, kept, params, state.module_path, str(explained))
+        raise explained from error
     if type(out) is not np.ndarray:
         if isinstance(out, tuple | list):
             error = TypeError(

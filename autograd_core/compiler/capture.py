@@ -19,7 +19,7 @@ from autograd_core.compiler.errors import reading
 from autograd_core.dtypes import as_array
 from autograd_core.errors import TracedValueError
 from autograd_core.lines import calling_line
-from autograd_core.tape import Value, captured, state
+from autograd_core.tape import Value, captured, like, state
 from autograd_core.tree import tree_map
 
 
@@ -72,7 +72,8 @@ class Operation:
     out: int
     module_path: str
     line: tuple[str, int]  # file and line of the user's program
-    backward: bool = False  # a derivative rule did it
+    backward: bool  # a derivative rule did it
+    result: Any  # shape and dtype of what it gave, as an array
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +124,8 @@ class Capture:
         if id(out) in self.numbers:
             return  # the forward function gave back an argument
         within = {id(array): self._number(array, array) for array in arrays_within(params)}
-        made = Operation(
-            primitive,
-            inputs,
-            params,
-            within,
-            self._made(out),
-            state.module_path,
-            calling_line(),
-            state.deriving,
-        )
+        number, path, line = self._made(out), state.module_path, calling_line()
+        made = Operation(primitive, inputs, params, within, number, path, line, state.deriving, like(out))
         self.operations.append(made)
 
     def touch(self, tensor: Value) -> Touched:
@@ -232,7 +225,7 @@ class Capture:
             return self._add(array)
         numbers, known = self.numbers, id(array)
         number = numbers[known] = len(self.arrays)
-        self.arrays.append(np.broadcast_to(np.empty((), array.dtype), array.shape))
+        self.arrays.append(like(array))
         self.watched.append(weakref.ref(array, lambda _: numbers.pop(known, None)))
         return number
 

@@ -44,7 +44,7 @@ class Variant:
         ]
         pairs = ((one(), other()) for one, other in record.shared)
         self.guards.shared = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
-        self.operations = record.operations
+        self.operations, self.sources = record.operations, record.sources
         lowered = Lowered(record)
         self.reasons = lowered.reasons
         self.guards.labels = sorted(set(lowered.labels))

@@ -7,10 +7,13 @@ program (the tape as arrays) → groups (modules) → collapse (repetitions) →
 from collections.abc import Sequence
 
 from autograd_core.errors import describe
+from autograd_core.graph import focus, views
+from autograd_core.graph import overlay as overlays
 from autograd_core.graph.errors import DrawingError, GraphvizMissing, LayoutTimeout
 from autograd_core.graph.image import DIRECTIONS, Graph
 from autograd_core.graph.model import picture
 from autograd_core.graph.program import Program
+from autograd_core.graph.views import VIEWS
 from autograd_core.tape import Node
 from autograd_core.tensor import Tensor
 
@@ -18,19 +21,31 @@ __all__ = ["DrawingError", "Graph", "GraphvizMissing", "LayoutTimeout", "draw"]
 
 
 def draw(
-    t: Tensor | Sequence[Tensor],
+    t: Tensor | Node | Sequence[Tensor],
     *,
     collapse: bool = True,
     depth: int | None = None,
     max_nodes: int = 400,
     direction: str = "TB",
     timeout: float = 30.0,
+    view: str = "forward",
+    overlay: str | None = None,
+    between: tuple[Tensor, Tensor] | None = None,
+    around: tuple[Tensor | Node, int] | None = None,
+    bad: Node | None = None,
 ) -> Graph:
     """A picture of how a tensor, or several, were computed.
 
     `collapse` draws repeated siblings once ("blocks.0 … blocks.8 × 9"). Modules nested deeper than `depth` are
     drawn as one box each (None: as deep as `max_nodes` boxes allow). `direction` is "TB", "LR", "BT" or "RL". The
     layout of an image stops after `timeout` seconds. Raises ValueError for a tensor without a graph.
+
+    - `view`: "forward", "backward" (what gradients flow through), or "paired": both, with the arrays kept in between.
+    - `overlay` colours by "time", "bytes", "saved", "parameters", "gradient", "update" (relative change of
+      parameters since the forward pass) or "dead" (units that are 0, or saturated, for all samples); `ag.observe()`
+      gives it what the tape alone does not keep. Parameters that got no gradient where others did are grey.
+    - `between=(x, loss)` draws what lies between two tensors, `around=(t, hops)` what is near one.
+    - `bad`: an operation to mark red, such as an autopsy finds.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
@@ -43,13 +58,48 @@ def draw(
         raise ValueError(f"draw: max_nodes is at least 20, not {max_nodes}")
     if depth is not None and depth < 0:
         raise ValueError(f"draw: depth counts levels of modules from 0, it cannot be {depth}")
-    roots = [_root(tensor) for tensor in ([t] if isinstance(t, Tensor) else t)]
+    if view not in VIEWS:
+        raise ValueError(f"draw: view is one of {', '.join(VIEWS)}, not {view!r}")
+    roots = [_root(tensor) for tensor in ([t] if isinstance(t, Tensor | Node) else t)]
     if not roots:
         raise ValueError("draw: there is no tensor to draw in an empty list")
-    return Graph(picture(Program(roots), collapse, depth, max_nodes), direction, timeout)
+    only = None
+    if between is not None:
+        only = focus.between(_root(between[0]), _root(between[1]))
+        roots = [_root(between[1])]
+    if around is not None:
+        near = focus.around(_root(around[0]), around[1], roots)
+        only = near if only is None else only & near
+    return drawing(Program(roots, only), collapse, depth, max_nodes, direction, timeout, view, overlay, bad)
 
 
-def _root(tensor: Tensor) -> Node:
+def drawing(
+    program: Program,
+    collapse: bool = True,
+    depth: int | None = None,
+    max_nodes: int = 400,
+    direction: str = "TB",
+    timeout: float = 30.0,
+    view: str = "forward",
+    overlay: str | None = None,
+    bad: Node | None = None,
+) -> Graph:
+    """`draw` for a program that is known already."""
+    drawn = picture(program, collapse, depth, max_nodes)
+    if view != "forward":
+        drawn = views.backward(drawn) if view == "backward" else views.paired(drawn, program)
+    if overlay is not None:
+        known = overlays.columns(program)
+        if overlay not in known:
+            raise ValueError(f"draw: overlay is one of {', '.join(known)}, not {overlay!r}")
+        overlays.lay(drawn, program, overlay)
+    overlays.mark(drawn, program, bad)
+    return Graph(drawn, direction, timeout)
+
+
+def _root(tensor: Tensor | Node) -> Node:
+    if isinstance(tensor, Node):
+        return tensor
     if not isinstance(tensor, Tensor):
         raise TypeError(f"draw: takes a Tensor or a list of them, not {type(tensor).__name__}")
     if tensor.node is None:

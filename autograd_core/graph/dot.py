@@ -36,6 +36,12 @@ LOOKS: dict[str, dict[str, str]] = {
     },
     "omitted": {"shape": "box", "style": "rounded,dashed", "color": "#7b8794"},
 }
+GRADIENT = "#d55e00"
+MARKS = {
+    "": {},
+    "bad": {"color": "#c00000", "penwidth": "4", "fillcolor": "#ffd9d9"},
+    "no gradient": {"color": "#9aa5b1", "fillcolor": "#e4e7eb", "style": "filled,dashed"},
+}
 OUTPUT = {"fillcolor": "#fdf0d0", "color": "#b87a00", "peripheries": "2"}
 FRAMES = ("#f7f9fb", "#eef2f6")
 FRAME = {"style": "rounded,filled", "color": "#b8c2cc", "penwidth": "1"}
@@ -74,6 +80,10 @@ def digraph(picture: Picture, direction: str) -> Digraph:
                 "style": "dashed", "color": "#cc79a7", "constraint": "false",
                 "tooltip": "to the next repetition",
             }  # fmt: skip
+        if edge.gradient:
+            attributes |= {"dir": "back", "color": GRADIENT}
+        if edge.turn:
+            attributes = {"color": GRADIENT, "minlen": "0", "tooltip": "the backward pass begins"}
         graph.edge(f"b{edge.source}", f"b{edge.target}", **attributes)
     return graph
 
@@ -147,6 +157,7 @@ def _frame(cluster: Cluster, kind: type[Digraph]) -> Digraph:
 def _box(graph: Digraph, box: Box) -> None:
     text = [(box.title, 12, True), *((line, 10, False) for line in box.lines)]
     look = LOOKS[box.kind] | (OUTPUT if box.output else {})
+    look |= ({"fillcolor": box.fill} if box.fill else {}) | MARKS[box.mark]
     graph.node(f"b{box.id}", label=_html(text, "center"), tooltip=_quoted(box.tooltip or box.title), **look)
 
 

@@ -61,13 +61,16 @@ class Edge:
     """A value on its way from box to box.
 
     `handed_on`: from one repetition to the next. `spine`: an operation's first input, along which the eye should
-    go straight on.
+    go straight on. `gradient`: drawn against its direction, beside the forward pass. `turn`: where
+    the backward pass begins.
     """
 
     source: int
     target: int
     handed_on: bool = False
     spine: bool = False
+    gradient: bool = False
+    turn: bool = False
 
 
 @dataclass(slots=True)

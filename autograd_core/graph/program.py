@@ -4,13 +4,13 @@ A position is an operation's place in this graph. It is the only identity used h
 the process has ever recorded, so two runs of one program would not give the same picture.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autograd_core.dtypes import Array
-from autograd_core.tape import Node, Static
+from autograd_core.tape import Leaf, Node, Static
 from autograd_core.tensor import Tensor
 
 # Parameters whose value may differ between repetitions of one pattern: x[0], x[1], ... are the same operation.
@@ -20,13 +20,16 @@ VARYING = frozenset({"index", "seed", "counter", "key", "offset", "stream", "ste
 class Source:
     """Where a value comes from that no drawn operation made: a parameter, an input, or data without a gradient."""
 
-    __slots__ = ("dtype", "kind", "name", "shape", "uses")
+    __slots__ = ("dtype", "kind", "leaf", "name", "shape", "uses")
 
-    def __init__(self, kind: str, name: str, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self, kind: str, name: str, shape: tuple[int, ...], dtype: Any, leaf: Leaf | None = None
+    ) -> None:
         self.kind = kind  # "parameter", "input" or "data"
         self.name = name
         self.shape = shape
         self.dtype = dtype
+        self.leaf = leaf
         self.uses: list[tuple[int, int]] = []  # (operation's position, which of its inputs)
 
 
@@ -34,11 +37,15 @@ class Program:
     """Operations in the order they ran, and their inputs in compressed rows.
 
     Operation i reads the slots `first_slot[i]:first_slot[i + 1]`; `slot_source` has the position of the operation
-    that made the value, −1 where it is a `Source` or a constant.
+    that made the value, −1 where it is a `Source` or a constant. `only` leaves out all operations but these; what they
+    read of the others becomes sources.
     """
 
-    def __init__(self, roots: Sequence[Node]) -> None:
+    def __init__(self, roots: Sequence[Node], only: Collection[Node] | None = None) -> None:
         self.operations, leaves = _reach(roots)
+        if only is not None:
+            self.operations = [node for node in self.operations if node in only]
+            roots = _ends(roots, self.operations)
         self.position = {node: i for i, node in enumerate(self.operations)}
         self.leaf_roots = [node for node in dict.fromkeys(roots) if node.primitive is None]
         self.outputs = [self.position[node] for node in dict.fromkeys(roots) if node.primitive is not None]
@@ -63,6 +70,14 @@ class Program:
                     source = leaf_source[parent]
                     self._use(source, i, place)
                     kinds.append(source.shape if source.kind == "parameter" else 0)
+                    slots.append(-1)
+                elif parent not in position:
+                    if parent not in leaf_source:
+                        leaf_source[parent] = Source(
+                            "data", f"from {parent.primitive.name}", parent.shape, parent.dtype
+                        )
+                    self._use(leaf_source[parent], i, place)
+                    kinds.append(0)
                     slots.append(-1)
                 else:
                     kinds.append(0)
@@ -113,12 +128,22 @@ def _reach(roots: Iterable[Node]) -> tuple[list[Node], list[Node]]:
     return [n for n in order if n.primitive is not None], [n for n in order if n.primitive is None]
 
 
+def _ends(roots: Sequence[Node], operations: list[Node]) -> list[Node]:
+    """The roots among some operations; without one, what no other of them reads."""
+    read = {parent for node in operations for parent in node.inputs}
+    kept = set(operations)
+    return [node for node in roots if node in kept] or [node for node in operations if node not in read]
+
+
 def _leaf_source(leaf: Node) -> Source:
     owner = getattr(leaf, "owner", lambda: None)()
     # Parameter and everything else that carries a name; a plain tensor has none
     name = getattr(owner, "name", None)
     kind = "input" if owner is None or type(owner) is Tensor else "parameter"
-    return Source(kind, name if isinstance(name, str) else "", leaf.shape, leaf.dtype)
+    known = leaf if isinstance(leaf, Leaf) else None
+    if kind == "parameter" and not name:
+        name = type(owner).__name__.lower()  # a buffer, or a parameter that no module has named
+    return Source(kind, name if isinstance(name, str) else "", leaf.shape, leaf.dtype, known)
 
 
 def known_constants(node: Node) -> Iterable[tuple[int, Any]]:
