@@ -284,13 +284,13 @@ def draw_last_error(**options: Any) -> Any:
     """The picture of a computation up to the operation that raised last in this thread; options as of `draw`.
 
     >>> import autograd_core as ag
-    >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
-    >>> (x * 2) @ ag.ones((3, 3))
+    >>> x = ag.ones((2, 2)) * ag.tensor(1.0, requires_grad=True)
+    >>> x @ ag.ones((3, 3))
     Traceback (most recent call last):
     ...
     ValueError: matmul: ...
-    >>> ag.draw_last_error()
-    <Graph: 2 operations, drawn as ... boxes>
+    >>> "raised" in ag.draw_last_error().dot
+    True
     """
     from autograd_core.standins import draw_failed
 

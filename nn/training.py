@@ -205,7 +205,8 @@ class _Trainer:
                     state.array = array
                 raise FloatingPointError(
                     f"fit: the loss is {value} in epoch {epoch + 1}, step {number + 1} (lr {lr:g}). "
-                    "Parameters and buffers are as before this step: try a lower learning rate, or nn.clip_grad_norm"
+                    "Parameters and buffers are as before this step: try a lower learning rate, or nn.clip_grad_norm. "
+                    f"That step's forward pass, run again:\n{self.autopsy(inputs, target)}"
                 )
             means.add(_rows(target), {"loss": value, **self.measure(prediction, target)})
             self.report.batch(epoch, _rows(target), means)
@@ -237,6 +238,16 @@ class _Trainer:
         if self.schedule is not None:
             self.schedule.step()
         return loss, prediction
+
+    def autopsy(self, inputs: list[Any], target: Any) -> Any:
+        """Of the loss of a batch, computed anew; all states stay as they are."""
+        before = [(state, state.array) for state in self.states]
+        try:
+            with autograd_core.observe():
+                return autograd_core.autopsy(self.loss(self.model(*inputs), target))
+        finally:
+            for state, array in before:
+                state.array = array
 
     @recording(False)
     def evaluate(self, data: Any) -> dict[str, float]:
