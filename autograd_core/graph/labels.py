@@ -67,6 +67,10 @@ def operation_details(first: Node, last: Node, constants_have_boxes: bool) -> li
     return lines[:4] if len(lines) <= 4 else [*lines[:3], f"and {len(lines) - 3} more"]
 
 
+# What these are where nobody asks for anything else, in one dimension or in several.
+_USUAL = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1", "output_padding": "0"}
+
+
 def _params(node: Node) -> Iterable[tuple[str, str]]:
     defaults = node.primitive.defaults if node.primitive else {}
     for key, value in node.params.items():
@@ -75,7 +79,7 @@ def _params(node: Node) -> Iterable[tuple[str, str]]:
         shown = _value(value)
         # stride (1, 1) is the default 1
         plain = _value(value[0]) if isinstance(value, tuple) and len(set(map(_value, value))) == 1 else shown
-        if key in defaults and _value(defaults[key]) in (shown, plain):
+        if key in defaults and {_value(defaults[key]), _USUAL.get(key)} & {shown, plain}:
             continue
         yield key, shown
 

@@ -183,6 +183,9 @@ class _Plan:
         self.box_of = np.full(len(program.operations), -1)
         self.spans: dict[int, tuple[int, int, Group | None]] = {}  # boxes that stand for several operations
         self.operation_of: dict[int, tuple[int, Group]] = {}
+        self.with_parameters = {
+            i for source in program.sources if source.kind == "parameter" for i, _ in source.uses
+        }
         self.root = Cluster(0, "", "", 1, 0, None, root)
         self.fits = self._walk() and self._sources(merged) and self._edges()
 
@@ -205,12 +208,21 @@ class _Plan:
                 self._span("omitted", cluster, *item, None)
             elif cluster.depth >= self.depth:
                 self._span("module", cluster, item.start, item.stop, item)
+            elif self._is_plain(item):
+                box = self._box("operation", cluster)
+                self.box_of[item.start] = box.id
+                self.operation_of[box.id] = (item.start, item)
             else:
                 inner = self._cluster(item, cluster)
                 todo.append((inner, self._items(inner.group)))
             if len(self.boxes) > self.max_nodes:
                 return False
         return True
+
+    def _is_plain(self, group: Group) -> bool:
+        """Whether a module is one operation without parameters, such as ReLU: its box needs no frame around it."""
+        alone = group.parent is not None and group.count == 1 and group.items == [group.start]
+        return alone and group.start not in self.with_parameters
 
     def _items(self, group: Group) -> Iterator[Item | tuple[int, int]]:
         """The items; of a long sequence the two ends, and between them (start, stop) of what is left out."""
@@ -353,6 +365,11 @@ class _Plan:
                 break
         box.title = labels.operation_name(node)
         box.lines = [
+            *(
+                [" · ".join(filter(None, labels.group_title(group, self.program)))]
+                if self._is_plain(group)
+                else []
+            ),
             *labels.operation_details(node, last, self.data_boxes),
             labels.array_type(node.dtype, node.shape),
         ]

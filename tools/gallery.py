@@ -1,0 +1,143 @@
+"""Draw the pictures of docs/gallery.md, from the networks of examples/.
+
+python tools/gallery.py            needs Graphviz's `dot`; half a minute
+python tools/gallery.py FOLDER     PNGs into a folder instead, to look at
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+
+import depth  # noqa: E402
+import mnist  # noqa: E402
+import sine  # noqa: E402
+
+import autograd_core as ag  # noqa: E402
+import nn  # noqa: E402
+
+PICTURES = ROOT / "docs" / "gallery"
+
+
+def drawn_sine() -> Any:
+    """The network of examples/sine.py, with what its parameters' first update was."""
+    model = sine.network(0)
+    optimizer = nn.SGD(model.parameters(), 0.1)
+    x = np.linspace(0, 2 * np.pi, 64, dtype=np.float32)[:, None]
+    with ag.observe():
+        loss = nn.mse_loss(model(x), np.sin(x))
+        loss.backward()
+    optimizer.step()
+    return ag.draw(loss, overlay="update")
+
+
+def drawn_block() -> Any:
+    """A residual block of He et al., and where its time goes."""
+    block = nn.ResidualBlock(16, 32, stride=2)
+    x = np.zeros((8, 16, 16, 16), np.float32)
+    block(x).sum().backward()  # kernels compile at their first use
+    with ag.observe():
+        loss = block(x).mean()
+        loss.backward()
+    return ag.draw(loss, overlay="bytes")
+
+
+def _digits() -> tuple[Any, Any]:
+    images, labels, *_ = mnist.digits()
+    model = mnist.network()
+    with ag.observe():
+        loss = nn.cross_entropy(model(images[:16]), labels[:16])
+    return model, loss
+
+
+def drawn_mnist() -> Any:
+    """The forward pass of examples/mnist.py."""
+    _model, loss = _digits()
+    return ag.draw(loss)
+
+
+def drawn_mnist_collapsed() -> Any:
+    """The same, modules closed."""
+    _model, loss = _digits()
+    return ag.draw(loss, depth=1)
+
+
+def drawn_mnist_paired() -> Any:
+    """A dense head with both passes side by side."""
+    model = nn.Sequential(nn.Dense(8, 16), nn.Tanh(), nn.Dense(16, 3))
+    x = np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32)
+    loss = nn.cross_entropy(model(x), np.arange(32) % 3)
+    return ag.draw(loss, view="paired")
+
+
+def drawn_deep() -> Any:
+    """A thousand residual layers of examples/depth.py."""
+    model = depth.tower("residual", 1000, 32, 0)
+    return ag.draw(model(np.zeros((4, 784), np.float32)).sum())
+
+
+def drawn_autopsy() -> Any:
+    """What an autopsy found: a gradient that is NaN behind a mask."""
+    _model, found = _nan()
+    return found.draw()
+
+
+def _nan() -> tuple[Any, Any]:
+    model = nn.Sequential(nn.Dense(2, 3), nn.ReLU())
+    model.layers[0].weight.assign(np.float32([[1, -1, 0.5], [0.5, -1, 1]]))
+    model.layers[0].bias.assign(np.zeros(3, np.float32))
+    x = np.float32([[1, 2], [3, 4]])
+    with ag.observe(), np.errstate(all="ignore"):
+        y = model(x)
+        loss = ag.where(y > 0, ag.sqrt(y), 0).sum()
+    return model, ag.autopsy(loss)
+
+
+GALLERY: list[tuple[str, Callable[[], Any], str, str]] = [
+    (
+        "sine",
+        drawn_sine,
+        "The sine network, after a step: how far parameters moved",
+        'ag.draw(loss, overlay="update")',
+    ),
+    ("block", drawn_block, "A residual block: where the bytes are", 'ag.draw(loss, overlay="bytes")'),
+    ("mnist-collapsed", drawn_mnist_collapsed, "The MNIST network, collapsed", "ag.draw(loss, depth=1)"),
+    ("mnist", drawn_mnist, "The MNIST network, open", "ag.draw(loss)"),
+    ("paired", drawn_mnist_paired, "Forward and backward, side by side", 'ag.draw(loss, view="paired")'),
+    ("deep", drawn_deep, "A network of 1,000 residual layers", "ag.draw(loss)"),
+    ("autopsy", drawn_autopsy, "A NaN's autopsy", "ag.autopsy(loss).draw()"),
+]
+
+
+def page() -> str:
+    """docs/gallery.md."""
+    parts = [
+        "# Gallery\n\nMade by `python tools/gallery.py` from the programs in [examples](../examples). Every picture "
+        'is also a page to open and search: `.save("graph.html")`.\n'
+    ]
+    for name, _, title, code in GALLERY:
+        parts.append(f"## {title}\n\n    {code}\n\n![{title}](gallery/{name}.svg)\n")
+        if name == "autopsy":
+            parts.append("```\n" + str(_nan()[1]).replace(str(ROOT), "") + "\n```\n")
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Draw all of them."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw, *_ in GALLERY:
+        ag.random.seed(0)
+        graph = draw()
+        print(graph.save(folder / f"{name}.{'png' if len(sys.argv) > 1 else 'svg'}").name, graph)
+    if len(sys.argv) == 1:
+        (PICTURES.parent / "gallery.md").write_text(page())
+
+
+if __name__ == "__main__":
+    main()
