@@ -1,7 +1,8 @@
 """The picture of a computation: operations, shapes, parameters, one frame for each module.
 
 `draw` reads the tape as it is, before or after `backward()`: nothing is run again. Stages, one file each:
-program (the tape as arrays) → groups (modules) → collapse (repetitions) → model (what is shown) → dot → image.
+program (the tape as arrays) → groups (modules) → collapse (repetitions) → model (what is shown) → dot → image. The
+interactive page takes the repetitions and chooses what is shown in the browser: collapse → page_data → page.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from autograd_core.errors import describe
 from autograd_core.graph.errors import DrawingError, GraphvizMissing, LayoutTimeout
 from autograd_core.graph.image import DIRECTIONS, Graph
-from autograd_core.graph.model import picture
+from autograd_core.graph.model import arrange, picture
 from autograd_core.graph.program import Program
 from autograd_core.tape import Node
 from autograd_core.tensor import Tensor
@@ -30,7 +31,8 @@ def draw(
 
     `collapse` draws repeated siblings once ("blocks.0 … blocks.8 × 9"). Modules nested deeper than `depth` are
     drawn as one box each (None: as deep as `max_nodes` boxes allow). `direction` is "TB", "LR", "BT" or "RL". The
-    layout of an image stops after `timeout` seconds. Raises ValueError for a tensor without a graph.
+    layout of an image stops after `timeout` seconds. `.save("graph.html")` writes a page whose modules open and close;
+    it always has everything, whatever `depth` and `max_nodes` are. Raises ValueError for a tensor without a graph.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
@@ -46,7 +48,8 @@ def draw(
     roots = [_root(tensor) for tensor in ([t] if isinstance(t, Tensor) else t)]
     if not roots:
         raise ValueError("draw: there is no tensor to draw in an empty list")
-    return Graph(picture(Program(roots), collapse, depth, max_nodes), direction, timeout)
+    arranged = arrange(Program(roots), collapse)
+    return Graph(picture(arranged, depth, max_nodes), direction, timeout, arranged)
 
 
 def _root(tensor: Tensor) -> Node:

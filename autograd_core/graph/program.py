@@ -20,13 +20,16 @@ VARYING = frozenset({"index", "seed", "counter", "key", "offset", "stream", "ste
 class Source:
     """Where a value comes from that no drawn operation made: a parameter, an input, or data without a gradient."""
 
-    __slots__ = ("dtype", "kind", "name", "shape", "uses")
+    __slots__ = ("dtype", "kind", "leaf", "name", "shape", "uses")
 
-    def __init__(self, kind: str, name: str, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self, kind: str, name: str, shape: tuple[int, ...], dtype: Any, leaf: Node | None = None
+    ) -> None:
         self.kind = kind  # "parameter", "input" or "data"
         self.name = name
         self.shape = shape
         self.dtype = dtype
+        self.leaf = leaf  # its node, None for data
         self.uses: list[tuple[int, int]] = []  # (operation's position, which of its inputs)
 
 
@@ -118,7 +121,7 @@ def _leaf_source(leaf: Node) -> Source:
     # Parameter and everything else that carries a name; a plain tensor has none
     name = getattr(owner, "name", None)
     kind = "input" if owner is None or type(owner) is Tensor else "parameter"
-    return Source(kind, name if isinstance(name, str) else "", leaf.shape, leaf.dtype)
+    return Source(kind, name if isinstance(name, str) else "", leaf.shape, leaf.dtype, leaf)
 
 
 def known_constants(node: Node) -> Iterable[tuple[int, Any]]:
