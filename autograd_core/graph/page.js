@@ -53,7 +53,7 @@ function fit(readable) {
   const { width, height } = svg.getBoundingClientRect();
   const margin = 16;
   let zoom = Math.min((width - 2 * margin) / scene.root.w, (height - 2 * margin) / scene.root.h, 1.4);
-  if (readable) zoom = Math.max(zoom, Math.min(0.75, Math.max((width - 2 * margin) / scene.root.w, 0.4)));
+  if (readable) zoom = Math.max(zoom, Math.min(0.9, Math.max((width - 2 * margin) / scene.root.w, 0.4)));
   at.zoom = zoom;
   at.x = (width - scene.root.w * zoom) / 2;
   at.y = Math.max(margin, (height - scene.root.h * zoom) / 2);
@@ -150,7 +150,7 @@ function light() {
     if (b.back) mark(b.back, b === box ? "chosen" : "");
     if (name.includes("above") || name.includes("below")) {
       const sign = (name.includes("above") ? "▲" : "") + (name.includes("below") ? "▼" : "");
-      element("text", { class: "kin", x: b.x + b.w - 6, y: b.y + b.h - 5, "text-anchor": "end" }, b.element, sign);
+      element("text", { class: "kin", x: b.x - 3, y: b.y + 11, "text-anchor": "end" }, b.element, sign);
     }
   }
   const shade = (pairs) => {
@@ -214,7 +214,6 @@ function fillPanel(box) {
     row("line", text(operations.line[k]));
     if (many > 1) row("times", many.toLocaleString("en-US"));
     row("bytes", amount(operations.bytes[k], "B") + (many > 1 ? " in all" : ""));
-    if (operations.saved[k]) row("kept for backward", amount(operations.saved[k], "B"));
     for (const detail of text(operations.details[k]).split("\n")) row(detail ? "with" : "", detail);
   } else if (box.kind === "s") {
     const s = sources[box.k];
@@ -227,10 +226,9 @@ function fillPanel(box) {
     for (const line of box.about.lines) html("p", panel, line);
   }
   if (box.stop > box.start && box.kind !== "o") {
-    let bytes = 0, kept = 0;
-    for (let i = box.start; i < box.stop; i++) { bytes += operations.bytes[i]; kept += operations.saved[i]; }
+    let bytes = 0;
+    for (let i = box.start; i < box.stop; i++) bytes += operations.bytes[i];
     row("bytes", amount(bytes, "B"));
-    if (kept) row("kept for backward", amount(kept, "B"));
   }
   for (const name in data.overlays) {
     const v = name === "bytes" ? null : valueOf(box, name);

@@ -15,8 +15,8 @@ from autograd_core.dtypes import Array
 from autograd_core.graph import labels
 from autograd_core.graph.groups import Group, Item, start_of
 from autograd_core.graph.model import Arranged, Merged, holds
+from autograd_core.graph.page_figures import Statistics, bytes_of, gather, kept_bytes
 from autograd_core.lines import shown_line
-from autograd_core.tape import Node
 
 MOST_OPERATIONS = (
     20_000  # from here on the middle of the program is left out: some megabytes, a second to open
@@ -145,7 +145,7 @@ class _Writer:
     def _operations(self) -> dict[str, list[Any]]:
         program, text = self.program, self.text
         rows: list[tuple[Any, ...]] = []
-        values, gradients = _Statistics(len(self.operations)), _Statistics(len(self.operations))
+        values, gradients = Statistics(len(self.operations)), Statistics(len(self.operations))
         kept: set[int] = set()
         saved = np.zeros(len(self.operations), np.int64)
         for node, k in zip(program.operations, self.twins.tolist()):
@@ -153,8 +153,8 @@ class _Writer:
             if seen is not None:
                 values.add(k, seen.value)
                 gradients.add(k, seen.cotangent)
-            saved[k] += _kept_bytes(node, kept)
-        for k, (start, stop, group) in enumerate(self.operations):
+            saved[k] += kept_bytes(node, kept)
+        for start, stop, group in self.operations:
             node = program.operations[start]
             path = text(labels.clean(str(node.module_path), 160))
             if stop - start > 1:
@@ -171,7 +171,7 @@ class _Writer:
         names = ("name", "type", "details", "path", "line", "omitted")
         columns: dict[str, list[Any]] = {key: [row[j] for row in rows] for j, key in enumerate(names)}
         columns["count"] = self.counts.tolist()
-        columns["bytes"] = self._sums(enumerate(map(_bytes, program.operations))).tolist()
+        columns["bytes"] = self._sums(enumerate(map(bytes_of, program.operations))).tolist()
         columns["saved"] = saved.tolist()
         columns["values"] = values.rows()
         columns["gradients"] = gradients.rows()
@@ -211,11 +211,12 @@ class _Writer:
     # Sources ---------------------------------------------------------------------------------------------------------
 
     def _sources(self) -> tuple[list[Merged], int]:
-        kept = []
         single = {k for k, (start, stop, _) in enumerate(self.operations) if stop - start == 1}
-        for m in self.arranged.merged:
-            if not m.uses or any(int(self.number[i]) in single for i, _ in m.uses):
-                kept.append(m)
+        kept = [
+            m
+            for m in self.arranged.merged
+            if not m.uses or any(int(self.number[i]) in single for i, _ in m.uses)
+        ]
         kept = kept[:MOST_SOURCES]
         return kept, len(self.arranged.merged) - len(kept)
 
@@ -229,7 +230,7 @@ class _Writer:
                 home = home.parent
         types = dict.fromkeys(labels.array_type(s.dtype, s.shape) for s in sources)
         names = list(dict.fromkeys(labels.clean(s.name, 160) for s in sources if s.name))
-        values, gradients = _Statistics(1), _Statistics(1)
+        values, gradients = Statistics(1), Statistics(1)
         for s in sources:
             seen = getattr(s.leaf, "seen", None)
             if seen is not None:
@@ -243,7 +244,7 @@ class _Writer:
             "names": names[:NAMES_OF_ONE_SOURCE],
             "count": len(sources),
             "size": sum(math.prod(s.shape) for s in sources),
-            "bytes": sum(_bytes(s) for s in sources),
+            "bytes": sum(bytes_of(s) for s in sources),
             "home": self.index_of[id(home)],
             "readers": readers,
         }
@@ -258,10 +259,10 @@ class _Writer:
         program = self.program
         sources = program.sources
         columns: dict[str, Column] = {
-            "bytes": ("B", dict(enumerate(map(_bytes, program.operations))), {}),
+            "bytes": ("B", dict(enumerate(map(bytes_of, program.operations))), {}),
         }
         kept: set[int] = set()
-        saved = {i: _kept_bytes(node, kept) for i, node in enumerate(program.operations)}
+        saved = {i: kept_bytes(node, kept) for i, node in enumerate(program.operations)}
         if any(saved.values()):
             columns["bytes kept for backward"] = ("B", saved, {})
         sizes = {k: float(math.prod(s.shape)) for k, s in enumerate(sources) if s.kind == "parameter"}
@@ -283,12 +284,13 @@ class _Writer:
         own: list[tuple[int, float]] = []
         for k, m in enumerate(self.merged):
             own += [(k, sources[places[id(s)]]) for s in m.sources if places[id(s)] in sources]
+        made = ((int(self.twins[i]), v) for i, v in operations.items())
         return {
             "unit": unit,
             "sum": summed,
-            "operations": _gather(((int(self.twins[i]), v) for i, v in operations.items()), len(self.operations), summed),
-            "sources": _gather(own, len(self.merged), summed),
-        }  # fmt: skip
+            "operations": gather(made, len(self.operations), summed),
+            "sources": gather(own, len(self.merged), summed),
+        }
 
     def _sums(self, values: Iterable[tuple[int, int]]) -> Array:
         sums = np.zeros(len(self.operations), np.int64)
@@ -297,88 +299,9 @@ class _Writer:
         return sums
 
 
-class _Statistics:
-    """Least, mean and greatest of the finite values, how many were NaN and how many infinite, for each of `n`."""
-
-    def __init__(self, n: int) -> None:
-        self.found: list[list[float] | None] = [None] * n
-
-    def add(self, k: int, value: Any) -> None:
-        if not isinstance(value, np.ndarray | np.generic | float | int):
-            return
-        array = np.asarray(value)
-        if array.size == 0 or array.dtype.kind not in "fiub":
-            return
-        finite = np.isfinite(array)
-        good = array if finite.all() else array[finite]
-        nan = int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
-        row = self.found[k]
-        if row is None:
-            row = self.found[k] = [math.inf, 0.0, -math.inf, 0, 0, 0]
-        if good.size:
-            row[0] = min(row[0], float(good.min()))
-            row[1] += float(good.sum(dtype=np.float64))
-            row[2] = max(row[2], float(good.max()))
-        row[3] += good.size
-        row[4] += nan
-        row[5] += array.size - good.size - nan
-
-    def row(self, k: int) -> list[Any] | None:
-        found = self.found[k]
-        if found is None:
-            return None
-        least, total, most, good, nan, infinite = found
-        if not good:
-            return [None, None, None, nan, infinite]
-        return [plain(least), plain(total / good), plain(most), nan, infinite]
-
-    def rows(self) -> list[Any]:
-        return [self.row(k) for k in range(len(self.found))] if any(self.found) else []
-
-
-def plain(value: float) -> Any:
-    """A number for JSON, which knows no NaN and no infinity: those are text."""
-    value = float(value)
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    short = float(f"{value:.6g}")
-    return int(short) if short.is_integer() and abs(short) < 1e15 else short
-
-
-def _gather(values: Iterable[tuple[int, float]], n: int, summed: bool) -> list[Any]:
-    found: list[float | None] = [None] * n
-    for k, value in values:
-        before, value = found[k], float(value)
-        if before is None:
-            found[k] = value
-        elif summed:
-            found[k] = before + value
-        else:
-            found[k] = max(before, value) if value == value else value  # a NaN is what should be seen
-    return [None if value is None else plain(value) for value in found]
-
-
 def _unique(pairs: Array) -> list[int]:
     return np.unique(pairs, axis=0).reshape(-1).tolist() if len(pairs) else []
 
 
 def _unit(item: Item) -> int:
     return item.unit if isinstance(item, Group) else 1
-
-
-def _bytes(made: Any) -> int:
-    """Bytes of a node's or a source's array."""
-    return math.prod(made.shape) * np.dtype(made.dtype).itemsize
-
-
-def _kept_bytes(node: Node, known: set[int]) -> int:
-    """Bytes of arrays kept for the derivative rules; each array counts once, where it is kept first."""
-    total = 0
-    for value in node.saved or ():
-        if isinstance(value, np.ndarray):
-            while isinstance(value.base, np.ndarray):
-                value = value.base
-            if id(value) not in known:
-                known.add(id(value))
-                total += value.nbytes
-    return total

@@ -230,7 +230,7 @@ function settle(frame, layers) {
   const right = Math.max(...all.map((n) => n.x + n.w), 0);
   const ends = layers.length && layers[layers.length - 1].some((n) => n.port);
   frame.w = Math.max(right + PADDING + frame.gutter * LANE + (frame.gutter ? 4 : 0), frame.least || 0);
-  frame.h = y - GAP_Y + PADDING + (ends ? GAP_Y / 2 : 0);
+  frame.h = y - GAP_Y + PADDING - (ends ? GAP_Y / 2 - 4 : 0);
   if (!all.length) frame.h = TITLE + PADDING;
   const spare = frame.w - right - PADDING - frame.gutter * LANE;
   if (spare > 8) for (const n of all) n.x += spare / 2;  // a wide title: what is inside stands in the middle
