@@ -53,7 +53,8 @@ function fit(readable) {
   const { width, height } = svg.getBoundingClientRect();
   const margin = 16;
   let zoom = Math.min((width - 2 * margin) / scene.root.w, (height - 2 * margin) / scene.root.h, 1.4);
-  if (readable) zoom = Math.max(zoom, Math.min(0.9, Math.max((width - 2 * margin) / scene.root.w, 0.4)));
+  const whole = (width - 2 * margin) / scene.root.w;
+  if (readable && zoom < 0.6) zoom = Math.max(zoom, Math.min(0.9, Math.max(whole, 0.4)));  // tall: begin at the top
   at.zoom = zoom;
   at.x = (width - scene.root.w * zoom) / 2;
   at.y = Math.max(margin, (height - scene.root.h * zoom) / 2);

@@ -21,7 +21,7 @@ def page(
     without_gradient: Set[int] = frozenset(),
 ) -> str:
     """The page as text; the same text for every run of the same program."""
-    folder = files(__package__)
+    folder = files("autograd_core.graph")
     program = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in PROGRAM)
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     data = _json(page_data(arranged, columns, bad, without_gradient))

@@ -161,7 +161,7 @@ class _Writer:
                 title = f"{labels.count_of(stop - start, 'operation')} left out"
                 rows.append((text(title), text(""), text(""), path, text(""), 1))
                 continue
-            details = labels.operation_details(node, program.operations[self._last_twin(start, group)], False)
+            details = labels.operation_details(node, program.operations[self._last_twin(start, group)], True)
             seen = getattr(node, "seen", None)
             line = labels.clean(shown_line(seen.line), 160) if seen is not None and seen.line[1] else ""
             type_ = labels.array_type(node.dtype, node.shape)
