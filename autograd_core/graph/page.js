@@ -164,8 +164,16 @@ function light() {
     }
     return "dim";
   };
-  for (const s of scene.segments) { const name = shade(s.pairs); mark(s.element, name); if (s.arrow) mark(s.arrow, name); }
-  for (const c of scene.curves) { const name = shade([[c.a, c.b]]); mark(c.element, name); mark(c.arrow, name); }
+  const tint = (edge, pairs) => {
+    const name = shade(pairs);
+    for (const e of [edge.element, edge.arrow]) {
+      if (!e) continue;
+      mark(e, name);
+      if (name === "above" || name === "below") e.parentNode.appendChild(e);  // above dimmed ones on the same way
+    }
+  };
+  for (const s of scene.segments) tint(s, s.pairs);
+  for (const c of scene.curves) tint(c, [[c.a, c.b]]);
   fillPanel(box);
 }
 
