@@ -1,27 +1,38 @@
-"""A real browser for pages: headless Chromium, driven by Selenium; tests are skipped where there is none."""
+"""A real browser without a window, for pages that the engine writes."""
 
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars"
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1400,900"
 ).split()
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A Selenium driver with a profile of its own."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
+def start(profile: Path) -> Any:
+    """Chromium through its own driver; nothing is downloaded. Skips where one of the two is missing."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("there is no chromium, or no chromedriver, on this machine")
-    options = webdriver.ChromeOptions()
+    if chromium is None or driver is None:
+        pytest.skip("no chromium with chromedriver here: the page is not opened in a browser")
+    selenium = pytest.importorskip("selenium.webdriver", reason="no selenium here: the page is not opened")
+    from selenium.webdriver.chrome.service import Service
+
+    options = selenium.ChromeOptions()
     options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield found
-    found.quit()
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return selenium.Chrome(options=options, service=Service(executable_path=driver))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Selenium's driver of one Chromium for all tests of a worker."""
+    driver = start(tmp_path_factory.mktemp("chromium"))
+    yield driver
+    driver.quit()

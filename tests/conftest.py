@@ -12,6 +12,7 @@ if WORKER:  # before NumPy and numba are imported: workers share the cores
 import hypothesis  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from browser import browser  # noqa: E402, F401
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")

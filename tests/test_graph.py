@@ -553,7 +553,7 @@ def test_suffix_says_what_is_written(tmp_path: Any) -> None:
     assert graph.save(tmp_path / "g.pdf").read_bytes()[:5] == b"%PDF-"
 
 
-@pytest.mark.parametrize("name", ["g.html", "g.jpg", "g", "svg"])
+@pytest.mark.parametrize("name", ["g.htm", "g.jpg", "g", "svg"])
 def test_other_suffixes_say_which_work(name: str, tmp_path: Any) -> None:
     with pytest.raises(ValueError, match=r"\.dot, \.svg, \.png, \.pdf"):
         draw(variable(3).sin()).save(tmp_path / name)

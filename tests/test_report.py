@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from browser import PHONE, browser  # noqa: F401 (a fixture)
+from browser import PHONE
 
 import autograd_core as ag
 import nn
@@ -278,7 +278,7 @@ def test_long_runs_are_thinned(tmp_path):
     assert max(np.diff(steps)) <= 32
 
 
-def test_on_a_phone_nothing_scrolls_sideways_and_all_is_seen(tmp_path, browser):  # noqa: F811
+def test_on_a_phone_nothing_scrolls_sideways_and_all_is_seen(tmp_path, browser):
     classify(tmp_path / "run.html")
     regress(tmp_path / "sine.html")
     for name in ("run.html", "sine.html"):
@@ -304,3 +304,4 @@ def test_on_a_phone_nothing_scrolls_sideways_and_all_is_seen(tmp_path, browser):
         )
         assert outside == []
         assert browser.get_log("browser") == []
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -1,7 +1,8 @@
 """The picture of a computation: operations, shapes, parameters, one frame for each module.
 
 `draw` reads the tape as it is, before or after `backward()`: nothing is run again. Stages, one file each:
-program (the tape as arrays) → groups (modules) → collapse (repetitions) → model (what is shown) → dot → image.
+program (the tape as arrays) → groups (modules) → collapse (repetitions) → model (what is shown) → dot → image. The
+interactive page takes the repetitions and chooses what is shown in the browser: collapse → page_data → page.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from autograd_core.graph import focus, views
 from autograd_core.graph import overlay as overlays
 from autograd_core.graph.errors import DrawingError, GraphvizMissing, LayoutTimeout
 from autograd_core.graph.image import DIRECTIONS, Graph
-from autograd_core.graph.model import picture
+from autograd_core.graph.model import arrange, picture
 from autograd_core.graph.program import Program
 from autograd_core.graph.views import VIEWS
 from autograd_core.tape import Node
@@ -38,7 +39,8 @@ def draw(
 
     `collapse` draws repeated siblings once ("blocks.0 … blocks.8 × 9"). Modules nested deeper than `depth` are
     drawn as one box each (None: as deep as `max_nodes` boxes allow). `direction` is "TB", "LR", "BT" or "RL". The
-    layout of an image stops after `timeout` seconds. Raises ValueError for a tensor without a graph.
+    layout of an image stops after `timeout` seconds. `.save("graph.html")` writes a page whose modules open and close;
+    it always has everything, whatever `depth` and `max_nodes` are. Raises ValueError for a tensor without a graph.
 
     - `view`: "forward", "backward" (what gradients flow through), or "paired": both, with the arrays kept in between.
     - `overlay` colours by "time", "bytes", "saved", "parameters", "gradient", "update" (relative change of
@@ -85,7 +87,8 @@ def drawing(
     bad: Node | None = None,
 ) -> Graph:
     """`draw` for a program that is known already."""
-    drawn = picture(program, collapse, depth, max_nodes)
+    arranged = arrange(program, collapse)
+    drawn = picture(arranged, depth, max_nodes)
     if view != "forward":
         drawn = views.backward(drawn) if view == "backward" else views.paired(drawn, program)
     if overlay is not None:
@@ -94,7 +97,7 @@ def drawing(
             raise ValueError(f"draw: overlay is one of {', '.join(known)}, not {overlay!r}")
         overlays.lay(drawn, program, overlay)
     overlays.mark(drawn, program, bad)
-    return Graph(drawn, direction, timeout)
+    return Graph(drawn, direction, timeout, arranged, bad)
 
 
 def _root(tensor: Tensor | Node) -> Node:

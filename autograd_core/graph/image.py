@@ -1,14 +1,16 @@
-"""The drawn graph: its DOT text, and images made by Graphviz's `dot`."""
+"""The drawn graph: its DOT text, images made by Graphviz's `dot`, and the interactive page."""
 
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from autograd_core.graph.errors import DrawingError, GraphvizMissing, LayoutTimeout
-from autograd_core.graph.model import Picture
+from autograd_core.graph.model import Arranged, Picture
+from autograd_core.tape import Node
 
 IMAGES = (".svg", ".png", ".pdf")
 DIRECTIONS = ("TB", "LR", "BT", "RL")
@@ -18,13 +20,22 @@ PNG_DPI = 144
 class Graph:
     """A picture of a computation; shows itself in Jupyter.
 
-    `timeout` bounds the layout, in seconds.
+    `timeout` bounds the layout, in seconds. The page is made from `arranged`, which holds the tape that was drawn.
     """
 
-    def __init__(self, picture: Picture, direction: str = "TB", timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        direction: str = "TB",
+        timeout: float = 30.0,
+        arranged: Arranged | None = None,
+        bad: Node | None = None,
+    ) -> None:
         self.picture = picture
         self.direction = direction
         self.timeout = timeout
+        self.arranged = arranged
+        self.bad = bad
 
     @cached_property
     def dot(self) -> str:
@@ -37,8 +48,36 @@ class Graph:
         """The picture as SVG text. Raises GraphvizMissing without the `dot` program, LayoutTimeout after `timeout`."""
         return self._svg
 
+    def html(
+        self,
+        columns: Mapping[str, Any] | None = None,
+        bad: Set[int] | None = None,
+        without_gradient: Set[int] | None = None,
+    ) -> str:
+        """An interactive page in one file: modules open and close, nothing is loaded from anywhere.
+
+        `columns` are more to colour boxes by: for each name (unit, {operation's position: value}, {index in
+        program.sources: value}). `bad` (positions) and `without_gradient` (indices) say what to mark, if not what
+        the tape itself says.
+        """
+        from autograd_core.graph.overlay import for_page
+        from autograd_core.graph.page import page
+
+        if self.arranged is None:
+            raise ValueError(
+                "draw: this graph was made from a picture alone, a page needs the graph: ag.draw(...)"
+            )
+        own, failing, ungraded = for_page(self.arranged.program, self.bad)
+        marked = failing if bad is None else bad
+        return page(
+            self.arranged,
+            own | dict(columns or {}),
+            marked,
+            ungraded if without_gradient is None else without_gradient,
+        )
+
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write `.dot` (text), `.svg`, `.png` or `.pdf`, as the suffix says; returns the path.
+        """Write `.html` (interactive), `.dot` (text), `.svg`, `.png` or `.pdf`, as the suffix says; returns the path.
 
         Raises ValueError for another suffix; for images GraphvizMissing without the `dot` program and LayoutTimeout
         when the layout takes too long. Then no file was touched.
@@ -47,11 +86,14 @@ class Graph:
         suffix = path.suffix.lower()
         if suffix in (".dot", ".gv"):
             content = self.dot.encode()
+        elif suffix == ".html":
+            content = self.html().encode()
         elif suffix in IMAGES:
             content = self._svg.encode() if suffix == ".svg" else self._render(suffix[1:])
         else:
             raise ValueError(
-                f"draw: cannot save {path.name!r}: the suffix says what is written, one of .dot, {', '.join(IMAGES)}"
+                f"draw: cannot save {path.name!r}: the suffix says what is written, one of .html, .dot, "
+                f"{', '.join(IMAGES)}"
             )
         path.write_bytes(content)
         return path

@@ -106,26 +106,58 @@ class Merged:
         )
 
 
-def picture(program: Program, collapse_repeats: bool, depth: int | None, max_nodes: int) -> Picture:
-    """Choose what to draw: everything if it fits, else the most detailed plan that does."""
+@dataclass(slots=True)
+class Arranged:
+    """A program with its modules and repetitions found: what both the picture and the page are made from."""
+
+    program: Program
+    groups: list[Group]  # modules, the root first
+    repeats: list[Group]
+    shown: Array  # for every operation the one shown in its place
+    merged: list[Merged]
+    place_of: dict[int, int]  # id(source) → its index in program.sources
+
+    @property
+    def root(self) -> Group:
+        return self.groups[0]
+
+    def caption(self) -> str:
+        """How much there is, in words."""
+        parameters = [s for s in self.program.sources if s.kind == "parameter"]
+        caption = labels.count_of(len(self.program.operations), "operation")
+        if parameters:
+            values = sum(math.prod(s.shape) for s in parameters)
+            caption += (
+                f" · {labels.count_of(len(parameters), 'parameter')} ({labels.count_of(values, 'value')})"
+            )
+        return caption
+
+
+def arrange(program: Program, collapse_repeats: bool) -> Arranged:
+    """Find modules, repetitions and the sources that these share."""
     groups = build(program)
     repeats = collapse(program, groups) if collapse_repeats else []
     shown = representatives(program, repeats)
-    merged = _merge(program, shown)
+    places = {id(source): k for k, source in enumerate(program.sources)}
+    return Arranged(program, groups, repeats, shown, _merge(program, shown), places)
+
+
+def picture(arranged: Arranged, depth: int | None, max_nodes: int) -> Picture:
+    """Choose what to draw: everything if it fits, else the most detailed plan that does."""
     deepest = MAX_DEPTH * 2 if depth is None else depth
-    plan = _Plan(program, groups[0], shown, merged, deepest, max_nodes, max_nodes, True)
+    plan = _Plan(arranged, deepest, max_nodes, max_nodes, True)
     if plan.fits:
         return plan.picture()
     if depth is None:
-        deepest = min(deepest, _depth([*groups, *repeats]))
+        deepest = min(deepest, _depth([*arranged.groups, *arranged.repeats]))
     limit = max(max_nodes // 4, 4)
     while limit > 4:
         for levels in range(deepest, min(deepest, 1) - 1, -1):
-            plan = _Plan(program, groups[0], shown, merged, levels, limit, max_nodes, False)
+            plan = _Plan(arranged, levels, limit, max_nodes, False)
             if plan.fits:
                 return plan.picture()
         limit //= 2
-    return _Plan(program, groups[0], shown, merged, min(deepest, 1), 4, math.inf, False).picture()
+    return _Plan(arranged, min(deepest, 1), 4, math.inf, False).picture()
 
 
 def _merge(program: Program, shown: Array) -> list[Merged]:
@@ -162,17 +194,15 @@ class _Plan:
 
     def __init__(
         self,
-        program: Program,
-        root: Group,
-        shown: Array,
-        merged: list[Merged],
+        arranged: Arranged,
         depth: int,
         limit: int,
         max_nodes: float,
         data_boxes: bool,
     ) -> None:
-        self.program = program
-        self.shown = shown
+        self.arranged = arranged
+        self.program = arranged.program
+        self.shown = arranged.shown
         self.depth = depth
         self.limit = limit
         self.data_boxes = data_boxes
@@ -180,14 +210,14 @@ class _Plan:
         self.boxes: list[Box] = []
         self.clusters: list[Cluster] = []
         self.home: list[Cluster] = []  # the cluster of each box
-        self.box_of = np.full(len(program.operations), -1)
+        self.box_of = np.full(len(self.program.operations), -1)
         self.spans: dict[int, tuple[int, int, Group | None]] = {}  # boxes that stand for several operations
         self.operation_of: dict[int, tuple[int, Group]] = {}
         self.with_parameters = {
-            i for source in program.sources if source.kind == "parameter" for i, _ in source.uses
+            i for source in self.program.sources if source.kind == "parameter" for i, _ in source.uses
         }
-        self.root = Cluster(0, "", "", 1, 0, None, root)
-        self.fits = self._walk() and self._sources(merged) and self._edges()
+        self.root = Cluster(0, "", "", 1, 0, None, arranged.root)
+        self.fits = self._walk() and self._sources(arranged.merged) and self._edges()
 
     # Operations and modules ------------------------------------------------------------------------------------------
 
@@ -286,7 +316,7 @@ class _Plan:
         if some[0].given:
             cluster = self.root
         first, last = min(m.first for m in some), max(m.last for m in some)
-        while cluster.parent is not None and not _holds(cluster.group, first, last):
+        while cluster.parent is not None and not holds(cluster.group, first, last):
             cluster = cluster.parent
         box = self._box(some[0].sources[0].kind, cluster)
         self.source_boxes[box.id] = some
@@ -346,14 +376,7 @@ class _Plan:
             self._write_span(self.boxes[id_], start, stop, group)
         for id_, some in self.source_boxes.items():
             self._write_source(self.boxes[id_], some)
-        parameters = [s for s in program.sources if s.kind == "parameter"]
-        caption = labels.count_of(len(program.operations), "operation")
-        if parameters:
-            values = sum(math.prod(s.shape) for s in parameters)
-            caption += (
-                f" · {labels.count_of(len(parameters), 'parameter')} ({labels.count_of(values, 'value')})"
-            )
-        return Picture(self.root, self.boxes, self.clusters, self.edges, caption)
+        return Picture(self.root, self.boxes, self.clusters, self.edges, self.arranged.caption())
 
     def _write_operation(self, box: Box, i: int, group: Group) -> None:
         node = self.program.operations[i]
@@ -411,7 +434,8 @@ class _Plan:
         box.output = not some[0].uses
 
 
-def _holds(group: Group, first: int, last: int) -> bool:
+def holds(group: Group, first: int, last: int) -> bool:
+    """Whether operations first to last lie within one repetition of a group."""
     return group.start <= first and last < group.start + group.unit
 
 

@@ -83,6 +83,16 @@ def mark(picture: Picture, program: Program, bad: Node | None) -> None:
             box.lines.append("no gradient")
 
 
+def for_page(program: Program, bad: Node | None) -> tuple[dict[str, Any], set[int], set[int]]:
+    """For the interactive page: columns that it does not make itself, the bad operation, sources without gradient."""
+    made = [column for column in columns(program).values() if not column.adds]
+    found = {c.name: (c.unit, c.operations, c.sources) for c in made if c.operations or c.sources}
+    wanted = {i for i, source in enumerate(program.sources) if _wants_gradient(source)}
+    without = {i for i in wanted if _gradient(program.sources[i]) is None}
+    marked = {program.position[bad]} if bad in program.position else set()
+    return found, marked, without if without != wanted else set()
+
+
 def _share(number: float, largest: float, logarithmic: bool) -> float:
     if not math.isfinite(number):
         return 1.0
