@@ -187,7 +187,7 @@ def primitive(function: Any = None, *, name: str | None = None) -> Any:
     return UserPrimitive(function, name)
 
 
-def compile(f: Any = None, *, verify_every: int = 0) -> Any:
+def compile(f: Any = None, *, verify_every: int = 0, keep_inputs: bool = False) -> Any:
     """The function, compiled: its first call runs it as it stands, later ones replay what it did as one program.
 
     A training step may be compiled whole: forward pass, `backward()`, the optimizer's step, random draws. Every call
@@ -196,6 +196,7 @@ def compile(f: Any = None, *, verify_every: int = 0) -> Any:
 
     Inside, Python cannot look at numbers that are computed: `float(t)`, `if t > 0` raise TracedValueError, with the
     line and the mend. `verify_every=k`: every k-th call also runs the function itself, and raises where they differ.
+    `keep_inputs`: `ag.autopsy(f)` can run the last call again, uncompiled; parameters' last arrays stay in memory.
 
     >>> import autograd_core as ag
     >>> @ag.compile
@@ -205,10 +206,34 @@ def compile(f: Any = None, *, verify_every: int = 0) -> Any:
     [2.0, 5.0, 10.0]
     """
     if f is None:
-        return lambda function: compile(function, verify_every=verify_every)
+        return lambda function: compile(function, verify_every=verify_every, keep_inputs=keep_inputs)
     from autograd_core.compiler import Compiled
 
-    return Compiled(f, verify_every)
+    return Compiled(f, verify_every, keep_inputs)
+
+
+def autopsy(t: Any) -> Any:
+    """Where the first bad number under a tensor comes from: operation, module, line, statistics of inputs, cause.
+
+    Looks at the tape in memory, forward and backward, and runs nothing of the program again; after a `backward()` that
+    has freed the tape, or to have source lines and every value, compute inside `ag.observe()`. Of a function compiled
+    with `keep_inputs=True` the last call is run again, uncompiled. Non-finite values come first, then values whose
+    square overflows. The answer prints itself, is true when something was found, and has `.operation`, `.phase`,
+    `.module_path`, `.line`, `.cause`, `.mend`, `.inputs`, `.output` and `.draw()`.
+
+    >>> import autograd_core as ag
+    >>> x = ag.tensor([1.0, 4.0], requires_grad=True)
+    >>> with ag.observe():
+    ...     loss = ag.where(x > 1, ag.sqrt(x - 1), 0).sum()
+    >>> found = ag.autopsy(loss)
+    >>> found.phase, found.operation
+    ('backward', 'sqrt')
+    >>> print(found.cause)
+    √ at 0: its derivative 1/(2√x) is ∞ there (1 of 2 elements), times a cotangent of 0: 0·∞ is NaN, ...
+    """
+    from autograd_core.diagnosis import autopsy as examined
+
+    return examined(t)
 
 
 def draw(t: Any, **options: Any) -> Any:

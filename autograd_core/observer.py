@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from autograd_core.lines import calling_line
 from autograd_core.sweep import pull_back
 from autograd_core.tape import Node, Static, Value, apply, array_of, count_observers, state
-from autograd_core.lines import calling_line
 
 
 class Observer(ContextDecorator):

@@ -14,6 +14,7 @@ import numpy as np
 
 from autograd_core.compiler.capture import Capture, recorded
 from autograd_core.compiler.explain import Text, explanation, listing
+from autograd_core.compiler.rerun import Rerun
 from autograd_core.compiler.variant import Variant
 from autograd_core.compiler.verify import verified
 from autograd_core.dtypes import default_dtype
@@ -28,9 +29,13 @@ _RETURNED = (Value, bool, int, float, str, bytes, np.generic, np.dtype, type(Non
 class Compiled:
     """A function that runs once and is replayed afterwards. Made by `compile`."""
 
-    def __init__(self, function: Callable[..., Any], verify_every: int = 0) -> None:
+    def __init__(
+        self, function: Callable[..., Any], verify_every: int = 0, keep_inputs: bool = False
+    ) -> None:
         self.function = function
         self.verify_every = verify_every
+        self.keep_inputs = keep_inputs
+        self.rerun: Rerun | None = None  # the last call, where inputs are kept
         self.variants: dict[Any, list[Variant]] = {}
         self.reasons: list[str] = []  # why it was captured again
         self.calls = 0
@@ -48,10 +53,13 @@ class Compiled:
                 reason = variant.guards.broken(given)
                 if not reason:
                     self.calls += 1
+                    if self.keep_inputs:
+                        self.rerun = Rerun(self.function, variant, args, params)
                     if self.verify_every and self.calls % self.verify_every == 0:
                         return verified(self.function, variant, args, params, given)
                     return variant.run(given)
             began = time.perf_counter()
+            self.rerun = None
             result, variant = capture(self.function, args, params)
             release()  # what the first run took: from now on everything is in the program's own block
             variant.seconds = time.perf_counter() - began

@@ -9,12 +9,12 @@ import numpy as np
 
 from autograd_core import tree
 from autograd_core.compiler.capture import Argument, Capture, recorded
-from autograd_core.lines import shown_line
 from autograd_core.compiler.lower import Lowered
 from autograd_core.compiler.program import build
 from autograd_core.compiler.replay import Replay
 from autograd_core.compiler.variant import Variant
 from autograd_core.errors import describe
+from autograd_core.lines import shown_line
 from autograd_core.tape import Value
 from autograd_core.tensor import Tensor
 

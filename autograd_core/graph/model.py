@@ -25,7 +25,10 @@ SOURCES_OF_ONE_BOX = 8  # more parameters or inputs than this at one operation a
 
 @dataclass(slots=True)
 class Box:
-    """One box. `kind`: operation, parameter, input, data, module (its inside not drawn) or omitted."""
+    """One box. `kind`: operation, parameter, input, data, module (its inside not drawn) or omitted.
+
+    `operations` and `sources` are what it stands for, as places in the program: of merged repetitions all.
+    """
 
     id: int
     kind: str
@@ -33,6 +36,10 @@ class Box:
     lines: list[str] = field(default_factory=list)
     tooltip: str = ""
     output: bool = False
+    operations: list[int] = field(default_factory=list)
+    sources: list[int] = field(default_factory=list)
+    fill: str = ""  # a colour that stands for a number, from overlay.py
+    mark: str = ""  # "bad" or "no gradient"
 
 
 @dataclass(slots=True)
@@ -312,6 +319,12 @@ class _Plan:
         program = self.program
         for i in program.outputs:
             self.boxes[int(self.box_of[self.shown[i]])].output = True
+        drawn = self.box_of[self.shown]
+        for i in np.flatnonzero(drawn >= 0).tolist():
+            self.boxes[int(drawn[i])].operations.append(i)
+        place = {id(source): i for i, source in enumerate(program.sources)}
+        for id_, some in [*self.source_boxes.items(), *self.inside.items()]:
+            self.boxes[id_].sources += [place[id(source)] for m in some for source in m.sources]
         for id_, (i, group) in self.operation_of.items():
             self._write_operation(self.boxes[id_], i, group)
         for id_, (start, stop, group) in self.spans.items():
