@@ -239,7 +239,7 @@ def autopsy(t: Any) -> Any:
 def draw(t: Any, **options: Any) -> Any:
     """The picture of how a tensor, or several in a list, were computed: a `Graph` with `.dot`, `.svg()`, `.save(path)`.
 
-    `options` are those of `autograd_core.graph.draw`: collapse, depth, max_nodes, direction, timeout.
+    `options` are those of `autograd_core.graph.draw`: collapse, depth, max_nodes, direction, timeout, values.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor(1.0, requires_grad=True)
@@ -249,3 +249,24 @@ def draw(t: Any, **options: Any) -> Any:
     from autograd_core.graph import draw as draw_graph
 
     return draw_graph(t, **options)
+
+
+def _backward_steps(self: Tensor, cotangent: Any = None, retain_graph: bool = False) -> Any:
+    """The reverse sweep node by node: an iterator of `BackwardStep`s that print what arrives and what is sent on.
+
+    After the last step `.grad` of all leaves is what `backward()` gives, bit for bit, and the graph is freed unless
+    `retain_graph`; who stops earlier has changed neither. `.save("backward.html")` writes a page to step through.
+    Source lines are known of what was computed inside `ag.observe()`. Raises as `backward()` does.
+
+    >>> import autograd_core as ag
+    >>> x = ag.tensor(2.0, requires_grad=True)
+    >>> print(*(x * x * x).backward_steps(), sep="\\n")
+    step 1 of 2: multiply   g = 1 → x gets g · y = 2, y gets g · x = 4
+    step 2 of 2: multiply   g = 2 → x gets g · y = 4 (8 together with what came before), ...
+    """
+    from autograd_core.teaching import BackwardSteps
+
+    return BackwardSteps(self, cotangent, retain_graph)
+
+
+Tensor.backward_steps = _backward_steps  # here, because the tape and its tensors know nothing of teaching

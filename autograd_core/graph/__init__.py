@@ -7,6 +7,7 @@ program (the tape as arrays) → groups (modules) → collapse (repetitions) →
 from collections.abc import Sequence
 
 from autograd_core.errors import describe
+from autograd_core.graph import cells
 from autograd_core.graph.errors import DrawingError, GraphvizMissing, LayoutTimeout
 from autograd_core.graph.image import DIRECTIONS, Graph
 from autograd_core.graph.model import picture
@@ -25,12 +26,13 @@ def draw(
     max_nodes: int = 400,
     direction: str = "TB",
     timeout: float = 30.0,
+    values: bool = False,
 ) -> Graph:
     """A picture of how a tensor, or several, were computed.
 
     `collapse` draws repeated siblings once ("blocks.0 … blocks.8 × 9"). Modules nested deeper than `depth` are
     drawn as one box each (None: as deep as `max_nodes` boxes allow). `direction` is "TB", "LR", "BT" or "RL". The
-    layout of an image stops after `timeout` seconds. Raises ValueError for a tensor without a graph.
+    layout of an image stops after `timeout` seconds. `values` writes value and gradient into the boxes. Raises ValueError for a tensor without a graph.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
@@ -43,10 +45,15 @@ def draw(
         raise ValueError(f"draw: max_nodes is at least 20, not {max_nodes}")
     if depth is not None and depth < 0:
         raise ValueError(f"draw: depth counts levels of modules from 0, it cannot be {depth}")
-    roots = [_root(tensor) for tensor in ([t] if isinstance(t, Tensor) else t)]
+    tensors = [t] if isinstance(t, Tensor) else t
+    roots = [_root(tensor) for tensor in tensors]
     if not roots:
         raise ValueError("draw: there is no tensor to draw in an empty list")
-    return Graph(picture(Program(roots), collapse, depth, max_nodes), direction, timeout)
+    program = Program(roots)
+    made = picture(program, collapse, depth, max_nodes)
+    if values:
+        cells.write(made, program, cells.values_under(tensors))
+    return Graph(made, direction, timeout)
 
 
 def _root(tensor: Tensor) -> Node:
