@@ -262,7 +262,10 @@ def _backward_steps(self: Tensor, cotangent: Any = None, retain_graph: bool = Fa
     >>> x = ag.tensor(2.0, requires_grad=True)
     >>> print(*(x * x * x).backward_steps(), sep="\\n")
     step 1 of 2: multiply   g = 1 → x gets g · y = 2, y gets g · x = 4
-    step 2 of 2: multiply   g = 2 → x gets g · y = 4 (8 together with what came before), ...
+    step 2 of 2: multiply
+        g = 2
+        → x gets g · y = 4 (8 together with what came before)
+        → y gets g · x = 4 (12 together with what came before)
     """
     from autograd_core.teaching import BackwardSteps
 

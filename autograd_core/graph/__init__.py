@@ -32,7 +32,8 @@ def draw(
 
     `collapse` draws repeated siblings once ("blocks.0 … blocks.8 × 9"). Modules nested deeper than `depth` are
     drawn as one box each (None: as deep as `max_nodes` boxes allow). `direction` is "TB", "LR", "BT" or "RL". The
-    layout of an image stops after `timeout` seconds. `values` writes value and gradient into the boxes. Raises ValueError for a tensor without a graph.
+    layout of an image stops after `timeout` seconds. `values` writes value and gradient into the boxes, as far as they
+    are known. Raises ValueError for a tensor without a graph.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor([1.0, 2.0], requires_grad=True)

@@ -7,7 +7,7 @@
 step 1 of 2: sin   g = 1 → x gets g · cos(x) = 0.9602
 step 2 of 2: multiply   g = 0.9602 → x gets g · y = 2.881, y gets g · x = 1.92
 >>> x.grad
-tensor(2.880511, dtype=float32)
+tensor(2.8805108, dtype=float32)
 
 Stages, one file each: steps (the sweep) → rules (what a rule's source says) → page (page.html, filled in).
 """

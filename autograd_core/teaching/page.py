@@ -15,9 +15,10 @@ from autograd_core.graph.image import Graph
 from autograd_core.graph.model import Box, picture
 from autograd_core.graph.program import Program
 from autograd_core.tape import Node
+from autograd_core.teaching.steps import BackwardStep, shown
 
 if TYPE_CHECKING:
-    from autograd_core.teaching.steps import BackwardStep, BackwardSteps
+    from autograd_core.teaching.steps import BackwardSteps
 
 MAX_BOXES = 2000
 Changes = list[tuple[int, list[str]]]  # from which step on a box shows which lines
@@ -42,19 +43,19 @@ def page(steps: BackwardSteps, record: list[BackwardStep]) -> str:
     for box in drawn.boxes:  # dot leaves room for the widest gradient of each line
         box.lines += _widest(changes[box.id])
     try:
-        shown, note = _svg(Graph(drawn, timeout=60.0).svg(), drawn.boxes, filled), ""
+        graph, note = _svg(Graph(drawn, timeout=60.0).svg(), drawn.boxes, filled), ""
     except DrawingError as error:
-        shown, note = _table(drawn.boxes, filled), f"A table, since there is no picture: {error}"
+        graph, note = _table(drawn.boxes, filled), f"A table, since there is no picture: {error}"
     data = {
         "changes": {f"b{id_}": change for id_, change in changes.items() if change},
-        "steps": [_told(step, nodes) for step in record],
+        "steps": [_told(step, nodes, drawn.boxes) for step in record],
         "start": f"The forward pass is done. {steps.start.primitive.name if steps.start.primitive else 'leaf'} begins "
         f"the reverse sweep with g = {', '.join(cell('', steps.cotangent)).strip()}.",
         "end": "Every leaf has its gradient.",
     }
     parts = {
         "NOTE": escape(note),
-        "GRAPH": shown,
+        "GRAPH": graph,
         "LAST": str(len(record)),
         # nothing in a name can end the script
         "DATA": json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
@@ -75,20 +76,20 @@ def _gradients(node: Node, steps: BackwardSteps, record: list[BackwardStep]) -> 
 def _widest(changes: Changes) -> list[str]:
     rows = max((len(lines) for _, lines in changes), default=0)
     return [
-        max((lines[row] for _, lines in changes if row < len(lines)), key=len, default="") for row in range(rows)
+        max((lines[row] for _, lines in changes if row < len(lines)), key=len, default="")
+        for row in range(rows)
     ]
 
 
-def _told(step: BackwardStep, nodes: dict[Node, int]) -> dict[str, Any]:
-    from autograd_core.teaching.steps import shown
-
+def _told(step: BackwardStep, nodes: dict[Node, int], boxes: list[Box]) -> dict[str, Any]:
+    origins = [boxes[nodes[parent]].title if parent in nodes else "" for parent in step.parents]
     value = [f"value = {shown(step.value)}"] if step.value is not None else []
     return {
         "box": f"b{nodes[step.node]}" if step.node in nodes else "",
         "head": f"Step {step.number} of {step.of}: {step.operation}",
         "place": step.place,
         "arrives": [*value, f"g = {shown(step.cotangent)}"],
-        "said": step.sentences() or ["nobody gets a share"],
+        "said": step.sentences(origins) or ["nobody gets a share"],
     }
 
 
@@ -128,9 +129,9 @@ def _mark(group: ET.Element, box: Box, filled: int) -> None:
 
 
 def _table(boxes: list[Box], filled: list[int]) -> str:
-    """Without Graphviz: a row for each box, the last operation first, as the sweep goes."""
+    """Without Graphviz: a row for each box, operations as the sweep takes them, then leaves."""
     rows = []
-    for box in reversed(boxes):
+    for box in sorted(boxes, key=lambda box: (not box.operations, -box.id)):
         about = "<br>".join(map(escape, box.lines[: filled[box.id]]))
         rows.append(
             f'<tr data-box="b{box.id}"><td class="mark"></td><th scope="row">{escape(box.title)}</th>'

@@ -35,10 +35,18 @@ def rule_text(function: Callable[..., Any]) -> str:
     """
     try:
         found = _expression(function)
-    except (OSError, TypeError, SyntaxError, ValueError):  # a console, a frozen program: there is no source
+    except (
+        AttributeError,
+        OSError,
+        TypeError,
+        SyntaxError,
+        ValueError,
+    ):  # a console, a frozen program: there is no source
         return ""
     name = getattr(function, "__name__", "")
-    text = MEANING.get(name, "").format("g", "x", "y") if found is None else ast.unparse(_Plain().visit(found))
+    text = (
+        MEANING.get(name, "").format("g", "x", "y") if found is None else ast.unparse(_Plain().visit(found))
+    )
     for python, sign in SIGNS:
         text = text.replace(python, sign)
     return text if len(text) <= LONGEST else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from autograd_core import sweep
-from autograd_core.dtypes import Array
+from autograd_core.dtypes import Array, as_array
 from autograd_core.graph.cells import number, spread, values_under
 from autograd_core.graph.labels import array_type, clean
 from autograd_core.lines import shown_line
 from autograd_core.observer import seen_of
-from autograd_core.tape import Leaf, Node, array_of, capturing, observer, recording
+from autograd_core.tape import Leaf, Node, Value, array_of, capturing, observer, recording
 from autograd_core.teaching.rules import rule_text
 from autograd_core.tensor import Tensor, add_gradients
 
@@ -56,10 +56,13 @@ class BackwardStep:
         """Module and source line, as far as they are known."""
         return ", ".join(text for text in (self.module_path, self.line) if text)
 
-    def sentences(self) -> list[str]:
-        """What each input gets, and by which rule."""
+    def sentences(self, origins: Sequence[str] = ()) -> list[str]:
+        """What each input gets, and by which rule; `origins` say where the inputs come from."""
         said = []
-        for (name, share), (_, total), rule in zip(self.shares, self.totals, self.rules):
+        for i, (name, share) in enumerate(self.shares):
+            total, rule = self.totals[i][1], self.rules[i]
+            if i < len(origins) and origins[i]:
+                name = f"{name} ({origins[i]})"
             text = f"{name} gets {rule} = {shown(share)}" if rule else f"{name} gets {shown(share)}"
             if total.tobytes() != share.tobytes():
                 text += f" ({shown(total)} together with what came before)"
@@ -72,7 +75,9 @@ class BackwardStep:
             head += f" ({self.place})"
         arriving, said = f"g = {shown(self.cotangent)}", self.sentences() or ["nobody gets a share"]
         line = f"{head}   {arriving} → {', '.join(said)}"
-        return line if len(line) <= WIDTH else "\n    ".join([head, arriving, *(f"→ {text}" for text in said)])
+        return (
+            line if len(line) <= WIDTH else "\n    ".join([head, arriving, *(f"→ {text}" for text in said)])
+        )
 
 
 def shown(array: Array) -> str:
@@ -105,6 +110,8 @@ class BackwardSteps(Iterator[BackwardStep]):
                 "backward_steps: a compiled function has no numbers to show while it is captured: call it uncompiled"
             )
         self.root = root
+        if cotangent is not None and not isinstance(cotangent, Value):
+            cotangent = as_array(cotangent, copy=True)
         self.start, self.cotangent = sweep.start(root, cotangent)
         if self.start.primitive is not None and self.start.saved is None:
             raise RuntimeError(sweep.FREED)
@@ -155,18 +162,18 @@ class BackwardSteps(Iterator[BackwardStep]):
 
     def steps(self) -> list[BackwardStep]:
         """All steps: the record of those performed, else computed without changing anything."""
-        return self.record if self.finished else list(self._walk({}, sweep.pull_back))
+        return self.record if self.finished else [s for s, _ in self._walk({}, sweep.pull_back)]
 
     def _perform(self) -> Iterator[BackwardStep]:
         found: dict[Node, Any] = {}
         looking = observer()
-        for step in self._walk(found, sweep.pull_back if looking is None else looking.derivative):
+        for step, last in self._walk(found, sweep.pull_back if looking is None else looking.derivative):
             self.record.append(step)
-            if self._waiting == 0:
+            if last:
                 self._finish(found)
             yield step
-        if not self.finished:
-            self._finish(found)
+        if not self.finished:  # the tensor is a leaf itself
+            self._finish({self.start: self.cotangent})
 
     def _finish(self, found: dict[Node, Any]) -> None:
         self.finished = True
@@ -176,10 +183,13 @@ class BackwardSteps(Iterator[BackwardStep]):
                 step.node.saved = None
         add_gradients({leaf: found[leaf] for leaf in leaves})
 
-    def _walk(self, gathered: dict[Node, Any], shares_of: Callable[..., Any]) -> Iterator[BackwardStep]:
+    def _walk(
+        self, gathered: dict[Node, Any], shares_of: Callable[..., Any]
+    ) -> Iterator[tuple[BackwardStep, bool]]:
         """The loop of `sweep.sweep`, cut after each node: the same sums in the same order, so the same bits.
 
-        `gathered` is what has come together at each node that waits; in the end only leaves are left there.
+        `gathered` is what has come together at each node that waits; in the end only leaves are left there. Yields
+        each step, and whether it was the last.
         """
         gathered[self.start] = self.cotangent
         own: set[Node] = set()
@@ -206,14 +216,14 @@ class BackwardSteps(Iterator[BackwardStep]):
                         own.add(parent)
                 totals.append(np.array(gathered[parent]))  # a copy: later shares are added in place
             done += 1
-            self._waiting = len(heap)
-            yield self._step(done, node, g, shares, totals)
+            yield self._step(done, node, g, shares, totals), not heap
 
     def _step(
         self, done: int, node: Node, g: Any, shares: list[tuple[Node, Any]], totals: list[Array]
     ) -> BackwardStep:
         primitive, plan, seen = node.primitive, node.plan, seen_of(node)
-        assert primitive is not None and plan is not None
+        assert primitive is not None
+        assert plan is not None
         positions = _positions(node, [parent for parent, _ in shares])
         names = [clean(primitive.names(len(node.inputs))[position]) for position in positions]
         joint = plan.joint is not None
