@@ -84,8 +84,10 @@ def _widest(changes: Changes) -> list[str]:
 def _told(step: BackwardStep, nodes: dict[Node, int], boxes: list[Box]) -> dict[str, Any]:
     origins = [boxes[nodes[parent]].title if parent in nodes else "" for parent in step.parents]
     value = [f"value = {shown(step.value)}"] if step.value is not None else []
+    here = f"b{nodes[step.node]}" if step.node in nodes else ""
     return {
-        "box": f"b{nodes[step.node]}" if step.node in nodes else "",
+        "box": here,
+        "arrows": [f"b{nodes[parent]}->{here}" for parent in dict.fromkeys(step.parents) if parent in nodes],
         "head": f"Step {step.number} of {step.of}: {step.operation}",
         "place": step.place,
         "arrives": [*value, f"g = {shown(step.cotangent)}"],
@@ -106,7 +108,7 @@ def _svg(text: str, boxes: list[Box], filled: list[int]) -> str:
         if title is None:
             continue
         name = title.text or ""
-        group.remove(title)
+        group.remove(title)  # browsers would show it as a tooltip
         kind = group.get("class")
         if kind == "node":
             box = boxes[int(name[1:])]
