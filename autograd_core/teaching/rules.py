@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import linecache
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -23,7 +25,8 @@ MEANING = {
     "_power_base_rule": "g * y * x**(y - 1)",
     "_larger_share": "{0} where {1} is larger than {2}",
 }
-SIGNS = (("**2", "²"), ("**3", "³"), (" * ", " · "))
+PRIVATE = re.compile(r"\b_[a-z]")  # a helper that says nothing to those who do not know it
+SIGNS = (("**2", "²"), ("**3", "³"), (" * ", " · "), ("shapes[0]", "shape of x"))
 
 
 def rule_text(function: Callable[..., Any]) -> str:
@@ -49,13 +52,13 @@ def rule_text(function: Callable[..., Any]) -> str:
     )
     for python, sign in SIGNS:
         text = text.replace(python, sign)
-    return text if len(text) <= LONGEST else ""
+    return "" if len(text) > LONGEST or PRIVATE.search(text) else text
 
 
 def _expression(function: Callable[..., Any]) -> ast.expr | None:
     """The body of a lambda, from the file that it stands in."""
     code = function.__code__
-    if code.co_name != "<lambda>":
+    if code.co_name != "<lambda>" or code.co_freevars:  # what it calls is not to be seen here
         return None
     tree = _parsed(inspect.getsourcefile(function) or "")
     names = [*code.co_varnames[: code.co_argcount]]
@@ -72,8 +75,6 @@ def _expression(function: Callable[..., Any]) -> ast.expr | None:
 
 @lru_cache(maxsize=64)
 def _parsed(name: str) -> ast.Module:
-    import linecache
-
     return ast.parse("".join(linecache.getlines(name)))
 
 
