@@ -362,7 +362,8 @@ def test_no_text_leaves_its_box(browser, tmp_path, rng):  # noqa: F811
         "function outside() { return [...document.querySelectorAll('[data-box]')].flatMap(box => {"
         " const frame = box.querySelector('.outline').getBBox();"
         " return [...box.querySelectorAll('text')].filter(text => { const t = text.getBBox();"
-        "  return text.textContent && (t.x < frame.x || t.x + t.width > frame.x + frame.width); }).map(t => t.textContent); }); }"
+        "  return text.textContent && (t.x < frame.x || t.x + t.width > frame.x + frame.width);"
+        " }).map(t => t.textContent); }); }"
     )
     assert outside == []
 
