@@ -242,7 +242,7 @@ def draw(t: Any, **options: Any) -> Any:
     Of a compiled function: what was captured, with the instructions that it became.
 
     `options` are those of `autograd_core.graph.draw`: view ("forward", "backward", "paired"), overlay ("time", "bytes",
-    "gradient", ...), between=(x, loss), around=(t, hops), collapse, depth, max_nodes, direction, timeout.
+    "gradient", ...), between=(x, loss), around=(t, hops), values, collapse, depth, max_nodes, direction, timeout.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor(1.0, requires_grad=True)
@@ -295,3 +295,27 @@ def draw_last_error(**options: Any) -> Any:
     from autograd_core.standins import draw_failed
 
     return draw_failed(**options)
+
+
+def _backward_steps(self: Tensor, cotangent: Any = None, retain_graph: bool = False) -> Any:
+    """The reverse sweep node by node: an iterator of `BackwardStep`s that print what arrives and what is sent on.
+
+    After the last step `.grad` of all leaves is what `backward()` gives, bit for bit, and the graph is freed unless
+    `retain_graph`; who stops earlier has changed neither. `.save("backward.html")` writes a page to step through.
+    Source lines are known of what was computed inside `ag.observe()`. Raises as `backward()` does.
+
+    >>> import autograd_core as ag
+    >>> x = ag.tensor(2.0, requires_grad=True)
+    >>> print(*(x * x * x).backward_steps(), sep="\\n")
+    step 1 of 2: multiply   g = 1 → x gets g · y = 2, y gets g · x = 4
+    step 2 of 2: multiply
+        g = 2
+        → x gets g · y = 4 (8 together with what came before)
+        → y gets g · x = 4 (12 together with what came before)
+    """
+    from autograd_core.teaching import BackwardSteps
+
+    return BackwardSteps(self, cotangent, retain_graph)
+
+
+Tensor.backward_steps = _backward_steps  # here, because the tape and its tensors know nothing of teaching

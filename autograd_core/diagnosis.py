@@ -186,9 +186,8 @@ class _Tape(Known):
     """A tape that is examined."""
 
     def __init__(self, root: Node, array: Any) -> None:
-        super().__init__(nodes_under(root))
+        super().__init__({root: array})
         self.root = root
-        self.values[root] = array
         self.swept = "the backward pass was not"
 
     # Forward ---------------------------------------------------------------------------------------------------

@@ -22,16 +22,18 @@ def nodes_under(root: Node) -> list[Node]:
 
 
 class Known:
-    """Some nodes, in the order in which they were made, and those of their values that are in memory."""
+    """The nodes under some roots, and those of their values that are in memory."""
 
-    def __init__(self, nodes: list[Node]) -> None:
-        self.nodes = nodes
+    def __init__(self, roots: dict[Node, Any]) -> None:
+        found = {node: None for root in roots for node in nodes_under(root)}
+        self.nodes = sorted(found, key=lambda node: node.index)
         self.values: dict[Node, Any] = {}
         self.constants: dict[tuple[Node, int], Any] = {}  # inputs that are not on the tape, by place
         for node in self.nodes:
             self._saved(node)
         for node in self.nodes:
             self._seen(node)
+        self.values |= {node: array for node, array in roots.items() if array is not None}
 
     def _saved(self, node: Node) -> None:
         """What the node keeps for its derivative rules: inputs, its result."""

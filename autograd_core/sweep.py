@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.dtypes import Shape
+from autograd_core.dtypes import Array, Shape
 from autograd_core.errors import describe, explain
 from autograd_core.tape import Leaf, Node, Value, array_of, capturing, observer, recording, state, wrap
 
@@ -162,8 +162,8 @@ def unbroadcast(g: Any, shape: Shape) -> Any:
     return total if total.shape == shape else total.reshape(shape)
 
 
-def backward(root: Value, cotangent: Any, retain_graph: bool, create_graph: bool) -> dict[Leaf, Any]:
-    """Cotangents of all leaves under `root`; the checks of `Tensor.backward` are here."""
+def start(root: Value, cotangent: Any) -> tuple[Node, Array]:
+    """The node where a backward pass begins, and the cotangent it begins with; the checks of `Tensor.backward`."""
     array, node = root.array, root.node
     if node is None:
         raise RuntimeError(
@@ -183,8 +183,15 @@ def backward(root: Value, cotangent: Any, retain_graph: bool, create_graph: bool
             f"backward: the cotangent is {describe(given)} but the tensor is {describe(array)}: give it the same shape"
         )
     if given.dtype != array.dtype:
-        given = cotangent = given.astype(array.dtype)
+        given = given.astype(array.dtype)
+    return node, given
+
+
+def backward(root: Value, cotangent: Any, retain_graph: bool, create_graph: bool) -> dict[Leaf, Any]:
+    """Cotangents of all leaves under `root`."""
+    node, given = start(root, cotangent)
     if create_graph:
-        given = cotangent if isinstance(cotangent, Value) else wrap(given)
+        tracked = isinstance(cotangent, Value) and cotangent.array is given
+        given = cotangent if tracked else wrap(given)
     found = sweep([(node, given)], create_graph=create_graph, retain_graph=retain_graph or create_graph)
     return {leaf: g for leaf, g in found.items() if isinstance(leaf, Leaf)}

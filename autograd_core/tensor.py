@@ -7,7 +7,7 @@ a new array and let this one Python object stand for it, which is recorded and c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from autograd_core.tape import (
     structure,
 )
 from autograd_core.tree import leaves, tree_map
+
+if TYPE_CHECKING:
+    from autograd_core.teaching import BackwardSteps
 
 _OPERANDS = (Value, int, float, np.ndarray, np.generic, list, tuple)
 
@@ -249,13 +252,9 @@ class Tensor(Value):
         """
         if cotangent is not None and not isinstance(cotangent, Value):
             cotangent = as_array(cotangent, copy=True)
-        for leaf, g in sweep.backward(self, cotangent, retain_graph, create_graph).items():
-            owner = leaf.owner()
-            if isinstance(owner, Tensor):
-                if not isinstance(g, Tensor):
-                    g = Tensor(np.asarray(g))
-                before = owner.grad
-                owner.grad = g if before is None else before + g
+        add_gradients(sweep.backward(self, cotangent, retain_graph, create_graph))
+
+    backward_steps: Callable[..., BackwardSteps]  # teaching.py's, which comes later; the package puts it here
 
     def detach(self) -> Tensor:
         """The same elements, cut off from the tape."""
@@ -452,6 +451,17 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
     for name, primitive in registry.items()
     if isinstance(getattr(np, name, None), np.ufunc)
 } | {np.matmul: linalg.matmul}
+
+
+def add_gradients(found: dict[Leaf, Any]) -> None:
+    """Add to `.grad` of every leaf what a backward pass has found for it."""
+    for leaf, g in found.items():
+        owner = leaf.owner()
+        if isinstance(owner, Tensor):
+            if not isinstance(g, Tensor):
+                g = Tensor(np.asarray(g))
+            before = owner.grad
+            owner.grad = g if before is None else before + g
 
 
 def as_tensor(value: Any) -> Tensor:

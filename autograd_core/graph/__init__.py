@@ -8,7 +8,7 @@ interactive page takes the repetitions and chooses what is shown in the browser:
 from collections.abc import Sequence
 
 from autograd_core.errors import describe
-from autograd_core.graph import focus, views
+from autograd_core.graph import cells, focus, views
 from autograd_core.graph import overlay as overlays
 from autograd_core.graph.errors import DrawingError, GraphvizMissing, LayoutTimeout
 from autograd_core.graph.image import DIRECTIONS, Graph
@@ -34,6 +34,7 @@ def draw(
     between: tuple[Tensor, Tensor] | None = None,
     around: tuple[Tensor | Node, int] | None = None,
     bad: Node | None = None,
+    values: bool = False,
 ) -> Graph:
     """A picture of how a tensor, or several, were computed.
 
@@ -47,6 +48,7 @@ def draw(
       parameters since the forward pass) or "dead" (units that are 0, or saturated, for all samples); `ag.observe()`
       gives it what the tape alone does not keep. Parameters that got no gradient where others did are grey.
     - `between=(x, loss)` draws what lies between two tensors, `around=(t, hops)` what is near one.
+    - `values` writes value and gradient into the boxes, as far as they are known.
     - `bad`: an operation to mark red, such as an autopsy finds.
 
     >>> import autograd_core as ag
@@ -62,7 +64,8 @@ def draw(
         raise ValueError(f"draw: depth counts levels of modules from 0, it cannot be {depth}")
     if view not in VIEWS:
         raise ValueError(f"draw: view is one of {', '.join(VIEWS)}, not {view!r}")
-    roots = [_root(tensor) for tensor in ([t] if isinstance(t, Tensor | Node) else t)]
+    tensors = [t] if isinstance(t, Tensor | Node) else t
+    roots = [_root(tensor) for tensor in tensors]
     if not roots:
         raise ValueError("draw: there is no tensor to draw in an empty list")
     only = None
@@ -72,7 +75,13 @@ def draw(
     if around is not None:
         near = focus.around(_root(around[0]), around[1], roots)
         only = near if only is None else only & near
-    return drawing(Program(roots, only), collapse, depth, max_nodes, direction, timeout, view, overlay, bad)
+    program = Program(roots, only)
+    graph = drawing(program, collapse, depth, max_nodes, direction, timeout, view, overlay, bad)
+    if values:
+        cells.write(
+            graph.picture, program, cells.values_under([each for each in tensors if isinstance(each, Tensor)])
+        )
+    return graph
 
 
 def drawing(
