@@ -89,9 +89,9 @@ def drawn_autopsy() -> Any:
 
 def _nan() -> tuple[Any, Any]:
     model = nn.Sequential(nn.Dense(2, 3), nn.ReLU())
-    model.layers[0].weight.assign(np.float32([[1, -1, 0.5], [0.5, -1, 1]]))
+    model.layers[0].weight.assign(np.array([[1, -1, 0.5], [0.5, -1, 1]], np.float32))
     model.layers[0].bias.assign(np.zeros(3, np.float32))
-    x = np.float32([[1, 2], [3, 4]])
+    x = np.array([[1, 2], [3, 4]], np.float32)
     with ag.observe(), np.errstate(all="ignore"):
         y = model(x)
         loss = ag.where(y > 0, ag.sqrt(y), 0).sum()
