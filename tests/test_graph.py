@@ -560,18 +560,45 @@ def test_other_suffixes_say_which_work(name: str, tmp_path: Any) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_without_graphviz(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_graphviz_only_png_and_pdf_are_missing(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     graph = draw(variable(3).sin())
     graph.save(tmp_path / "g.dot")
-    for make in (graph.svg, lambda: graph.save(tmp_path / "g.png"), lambda: graph.save(tmp_path / "g.pdf")):
+    for name in ("g.png", "g.pdf"):
         with pytest.raises(GraphvizMissing, match=r"apt install graphviz.*brew install graphviz.*conda"):
-            make()
+            graph.save(tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == ["g.dot"]
-    assert graph._repr_svg_() is None
-    bundle = graph._repr_mimebundle_()
-    assert set(bundle) == {"text/plain"}
-    assert graph.dot in bundle["text/plain"]
+    assert graph._repr_svg_() == graph.svg() == graph.save(tmp_path / "g.svg").read_text()
+    assert "image/svg+xml" in graph._repr_mimebundle_()
+
+
+def rectangle(element: Any) -> tuple[float, float, float, float]:
+    x, y, width, height = (float(element.get(key)) for key in ("x", "y", "width", "height"))
+    return x, y, x + width, y + height
+
+
+@pytest.mark.parametrize("view", ["forward", "backward", "paired"])
+def test_the_layout_without_graphviz_has_every_box_in_its_frame_and_none_on_another(
+    view: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    model = Model(3)
+    graph = draw(model(data(4, 8)), view=view, collapse=False)
+    root = ET.fromstring(graph.svg())
+    boxes = {g.get("id"): rectangle(g.find(f"{SVG}rect")) for g in root.iter(f"{SVG}g")}
+    frames = [rectangle(r) for r in root.iter(f"{SVG}rect") if r.get("class") == "frame"]
+    assert set(boxes) == {f"b{box.id}" for box in graph.picture.boxes}
+    assert len(frames) == len(graph.picture.clusters)
+    found = list(boxes.values())
+    for i, (a, b, c, d) in enumerate(found):
+        assert all(c <= e or g <= a or d <= f or h <= b for e, f, g, h in found[:i])
+        around = [e <= a and f <= b and c <= g and d <= h for e, f, g, h in frames]
+        apart = [c <= e or g <= a or d <= f or h <= b for e, f, g, h in frames]
+        assert all(inside or outside for inside, outside in zip(around, apart))
+    assert len([p for p in root.iter(f"{SVG}path") if p.get("class") == "edge"]) == len(graph.picture.edges)
+    assert {t.text for t in root.iter(f"{SVG}text")} >= {box.title for box in graph.picture.boxes}
 
 
 def fake_dot(folder: Any, body: str) -> None:

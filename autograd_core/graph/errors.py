@@ -10,9 +10,10 @@ class GraphvizMissing(DrawingError):
 
     def __init__(self) -> None:
         super().__init__(
-            "draw: images need Graphviz's program `dot`, which is not on the PATH. Install it: `apt install graphviz` "
-            "(Debian, Ubuntu), `brew install graphviz` (macOS), `conda install -c conda-forge graphviz`, or "
-            'https://graphviz.org/download/. Without it, .dot and .save("graph.dot") work'
+            "draw: PNG and PDF need Graphviz's program `dot`, which is not on the PATH. Install it: "
+            "`apt install graphviz` (Debian, Ubuntu), `brew install graphviz` (macOS), "
+            "`conda install -c conda-forge graphviz`, or "
+            'https://graphviz.org/download/. Without it, .svg(), .save("graph.svg"), ".html" and ".dot" work'
         )
 
 

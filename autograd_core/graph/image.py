@@ -45,7 +45,10 @@ class Graph:
         return digraph(self.picture, self.direction).source
 
     def svg(self) -> str:
-        """The picture as SVG text. Raises GraphvizMissing without the `dot` program, LayoutTimeout after `timeout`."""
+        """The picture as SVG text: by Graphviz's `dot`, or laid out more simply where that is missing.
+
+        Raises LayoutTimeout after `timeout`.
+        """
         return self._svg
 
     def html(
@@ -79,7 +82,7 @@ class Graph:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write `.html` (interactive), `.dot` (text), `.svg`, `.png` or `.pdf`, as the suffix says; returns the path.
 
-        Raises ValueError for another suffix; for images GraphvizMissing without the `dot` program and LayoutTimeout
+        Raises ValueError for another suffix; GraphvizMissing for .png and .pdf without the `dot` program; LayoutTimeout
         when the layout takes too long. Then no file was touched.
         """
         path = Path(path)
@@ -89,7 +92,7 @@ class Graph:
         elif suffix == ".html":
             content = self.html().encode()
         elif suffix in IMAGES:
-            content = self._svg.encode() if suffix == ".svg" else self._render(suffix[1:])
+            content = self._svg.encode() if suffix == ".svg" else self.render(suffix[1:])
         else:
             raise ValueError(
                 f"draw: cannot save {path.name!r}: the suffix says what is written, one of .html, .dot, "
@@ -100,9 +103,15 @@ class Graph:
 
     @cached_property
     def _svg(self) -> str:
-        return self._render("svg").decode()
+        if shutil.which("dot") is None:
+            from autograd_core.graph.dot import LOOKS
+            from autograd_core.graph.layout import svg
 
-    def _render(self, kind: str) -> bytes:
+            return svg(self.picture, LOOKS)
+        return self.render("svg").decode()
+
+    def render(self, kind: str) -> bytes:
+        """The image as Graphviz makes it: "svg", "png" or "pdf"."""
         program = shutil.which("dot")
         if program is None:
             raise GraphvizMissing

@@ -43,7 +43,7 @@ def page(steps: BackwardSteps, record: list[BackwardStep]) -> str:
     for box in drawn.boxes:  # dot leaves room for the widest gradient of each line
         box.lines += _widest(changes[box.id])
     try:
-        graph, note = _svg(Graph(drawn, timeout=60.0).svg(), drawn.boxes, filled), ""
+        graph, note = _svg(Graph(drawn, timeout=60.0).render("svg").decode(), drawn.boxes, filled), ""
     except DrawingError as error:
         graph, note = _table(drawn.boxes, filled), f"A table, since there is no picture: {error}"
     data = {
