@@ -8,6 +8,7 @@
 tensor([2., 4., 6.], dtype=float32)
 """
 
+import sys
 from typing import Any
 
 from autograd_core import linalg, memory, random
@@ -239,7 +240,8 @@ def autopsy(t: Any) -> Any:
 def draw(t: Any, **options: Any) -> Any:
     """The picture of how a tensor, or several in a list, were computed: a `Graph` with `.dot`, `.svg()`, `.save(path)`.
 
-    Of a compiled function: what was captured, with the instructions that it became.
+    Inputs and results have the names of the caller's variables. Of a compiled function: what was captured, with the
+    instructions that it became.
 
     `options` are those of `autograd_core.graph.draw`: view ("forward", "backward", "paired"), overlay ("time", "bytes",
     "gradient", ...), between=(x, loss), around=(t, hops), values, collapse, depth, max_nodes, direction, timeout.
@@ -254,7 +256,11 @@ def draw(t: Any, **options: Any) -> Any:
 
         return draw_compiled(t, **options)
     from autograd_core.graph import draw as draw_graph
+    from autograd_core.graph import variable_names
 
+    if "names" not in options:
+        frame = sys._getframe(1)
+        options["names"] = variable_names({**frame.f_globals, **frame.f_locals})
     return draw_graph(t, **options)
 
 

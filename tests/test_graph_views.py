@@ -165,3 +165,18 @@ def test_pictures_of_two_runs_are_the_same_text():
     assert ag.draw(trained()[1], view="paired", overlay="bytes").dot == (
         ag.draw(trained()[1], view="paired", overlay="bytes").dot
     )
+
+
+def test_inputs_and_results_have_the_names_of_the_callers_variables():
+    price = ag.tensor([1.0, 2.0], requires_grad=True)
+    amount = ag.tensor([3.0, 4.0])
+    total = (price * amount).sum()
+    graph = ag.draw(total)
+    assert {"price", "amount"} <= set(titles(graph))
+    assert "= total" in line(graph, "sum", "=")
+
+    def inside(x):
+        y = x * amount
+        return ag.draw(y.sum())
+
+    assert {"x", "amount"} <= set(titles(inside(price)))

@@ -5,7 +5,10 @@ program (the tape as arrays) → groups (modules) → collapse (repetitions) →
 interactive page takes the repetitions and chooses what is shown in the browser: collapse → page_data → page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from autograd_core.errors import describe
 from autograd_core.graph import cells, focus, views
@@ -35,6 +38,7 @@ def draw(
     around: tuple[Tensor | Node, int] | None = None,
     bad: Node | None = None,
     values: bool = False,
+    names: Mapping[Any, str] | None = None,
 ) -> Graph:
     """A picture of how a tensor, or several, were computed.
 
@@ -50,6 +54,7 @@ def draw(
     - `between=(x, loss)` draws what lies between two tensors, `around=(t, hops)` what is near one.
     - `values` writes value and gradient into the boxes, as far as they are known.
     - `bad`: an operation to mark red, such as an autopsy finds.
+    - `names` of nodes and arrays (by id): `ag.draw` gives those of the caller's variables.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
@@ -75,7 +80,7 @@ def draw(
     if around is not None:
         near = focus.around(_root(around[0]), around[1], roots)
         only = near if only is None else only & near
-    program = Program(roots, only)
+    program = Program(roots, only, names)
     graph = drawing(program, collapse, depth, max_nodes, direction, timeout, view, overlay, bad)
     if values:
         cells.write(
@@ -120,3 +125,16 @@ def _root(tensor: Tensor | Node) -> Node:
             "under no_grad. Make an input with requires_grad=True (parameters have it)"
         )
     return tensor.node
+
+
+def variable_names(variables: Mapping[str, Any]) -> dict[Any, str]:
+    """What a program calls its tensors and arrays: names by node, or by an array's id. The first name counts."""
+    found: dict[Any, str] = {}
+    for name, value in variables.items():
+        if name.startswith("_") or not name.isidentifier():
+            continue
+        if isinstance(value, Tensor):
+            found.setdefault(id(value.array) if value.node is None else value.node, name)
+        elif isinstance(value, np.ndarray):
+            found.setdefault(id(value), name)
+    return found

@@ -396,6 +396,8 @@ class _Plan:
             *labels.operation_details(node, last, self.data_boxes),
             labels.array_type(node.dtype, node.shape),
         ]
+        if (name := self.program.names.get(node)) is not None:
+            box.lines.insert(0, f"= {labels.clean(name)}")
         box.tooltip = f"{node.module_path}: {box.title}" if node.module_path else box.title
 
     def _write_span(self, box: Box, start: int, stop: int, group: Group | None) -> None:

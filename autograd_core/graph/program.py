@@ -4,7 +4,7 @@ A position is an operation's place in this graph. It is the only identity used h
 the process has ever recorded, so two runs of one program would not give the same picture.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,16 @@ class Program:
 
     Operation i reads the slots `first_slot[i]:first_slot[i + 1]`; `slot_source` has the position of the operation
     that made the value, −1 where it is a `Source` or a constant. `only` leaves out all operations but these; what they
-    read of the others becomes sources.
+    read of the others becomes sources. `names` are those of the caller's variables, by node or by array's id.
     """
 
-    def __init__(self, roots: Sequence[Node], only: Collection[Node] | None = None) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Node],
+        only: Collection[Node] | None = None,
+        names: Mapping[Any, str] | None = None,
+    ) -> None:
+        self.names = names or {}
         self.operations, leaves = _reach(roots)
         if only is not None:
             self.operations = [node for node in self.operations if node in only]
@@ -50,7 +56,7 @@ class Program:
         self.leaf_roots = [node for node in dict.fromkeys(roots) if node.primitive is None]
         self.outputs = [self.position[node] for node in dict.fromkeys(roots) if node.primitive is not None]
         self.sources: list[Source] = []
-        leaf_source = {leaf: _leaf_source(leaf) for leaf in leaves}
+        leaf_source = {leaf: _leaf_source(leaf, self.names) for leaf in leaves}
         first_slot = [0]
         slots: list[int] = []
         signatures: list[int] = []
@@ -86,7 +92,8 @@ class Program:
                 for place, array in known_arrays(node):
                     source = data.get(id(array))
                     if source is None:
-                        source = data[id(array)] = Source("data", "", array.shape, array.dtype)
+                        name = self.names.get(id(array), "")
+                        source = data[id(array)] = Source("data", name, array.shape, array.dtype)
                     self._use(source, i, place)
             first_slot.append(len(slots))
             key = (node.primitive, node.shape, node.dtype, structure(node.params), *kinds)
@@ -135,12 +142,13 @@ def _ends(roots: Sequence[Node], operations: list[Node]) -> list[Node]:
     return [node for node in roots if node in kept] or [node for node in operations if node not in read]
 
 
-def _leaf_source(leaf: Node) -> Source:
+def _leaf_source(leaf: Node, names: Mapping[Any, str]) -> Source:
     owner = getattr(leaf, "owner", lambda: None)()
     # Parameter and everything else that carries a name; a plain tensor has none
     name = getattr(owner, "name", None)
     kind = "input" if owner is None or type(owner) is Tensor else "parameter"
     known = leaf if isinstance(leaf, Leaf) else None
+    name = name or names.get(leaf, "")
     if kind == "parameter" and not name:
         name = type(owner).__name__.lower()  # a buffer, or a parameter that no module has named
     return Source(kind, name if isinstance(name, str) else "", leaf.shape, leaf.dtype, known)
