@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from contextlib import ContextDecorator
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -249,8 +250,13 @@ class Failed(NamedTuple):
 
 
 def like(array: Array) -> Array:
-    """An array of this shape and dtype that takes no memory."""
-    return np.broadcast_to(np.empty((), array.dtype), array.shape)
+    """An array of this shape and dtype that takes no memory; always the same one."""
+    return _nothing_like(array.shape, array.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _nothing_like(shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    return np.broadcast_to(np.empty((), dtype), shape)
 
 
 def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARAMS) -> Any:

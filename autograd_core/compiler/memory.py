@@ -50,39 +50,62 @@ def plan(lives: Iterable[Life]) -> Arena:
 
 
 def _in_time(lives: list[Life]) -> tuple[dict[int, int], int]:
-    gaps: list[tuple[int, int]] = []  # (begin, end), by begin
+    gaps = _Gaps()
     ending: list[tuple[int, int, int]] = []  # (last step, begin, end), a heap
     offsets: dict[int, int] = {}
     top = 0
     for life in lives:
         while ending and ending[0][0] < life.first:
             _, begin, end = heappop(ending)
-            _give_back(gaps, begin, end)
+            gaps.give_back(begin, end)
         size = rounded(life.nbytes)
-        fitting = [(end - begin, i) for i, (begin, end) in enumerate(gaps) if end - begin >= size]
-        if fitting:
-            begin, end = gaps.pop(min(fitting)[1])
-            if end - begin > size:
-                insort(gaps, (begin + size, end))
-        elif gaps and gaps[-1][1] == top:
-            begin, _ = gaps.pop()
+        begin = gaps.take(size)
+        if begin is None and gaps.by_place and gaps.by_place[-1][1] == top:
+            begin, _ = gaps.remove(len(gaps.by_place) - 1)
             top = begin + size
-        else:
+        elif begin is None:
             begin, top = top, top + size
         offsets[life.key] = begin
         heappush(ending, (life.last, begin, begin + size))
     return offsets, top
 
 
-def _give_back(gaps: list[tuple[int, int]], begin: int, end: int) -> None:
-    """Put a piece back, joined with the gaps beside it."""
-    at = bisect_left(gaps, (begin, end))
-    if at < len(gaps) and gaps[at][0] == end:
-        end = gaps.pop(at)[1]
-    if at and gaps[at - 1][1] == begin:
-        at -= 1
-        begin = gaps.pop(at)[0]
-    gaps.insert(at, (begin, end))
+class _Gaps:
+    """Free pieces of the block, by place and by size."""
+
+    def __init__(self) -> None:
+        self.by_place: list[tuple[int, int]] = []  # (begin, end)
+        self.by_size: list[tuple[int, int]] = []  # (size, begin)
+
+    def take(self, size: int) -> int | None:
+        """The beginning of the smallest gap that holds so many bytes, now taken."""
+        at = bisect_left(self.by_size, (size, -1))
+        if at == len(self.by_size):
+            return None
+        found, begin = self.by_size[at]
+        self.remove(bisect_left(self.by_place, (begin, 0)))
+        if found > size:
+            self._add(begin + size, begin + found)
+        return begin
+
+    def give_back(self, begin: int, end: int) -> None:
+        """Put a piece back, joined with the gaps beside it."""
+        at = bisect_left(self.by_place, (begin, end))
+        if at < len(self.by_place) and self.by_place[at][0] == end:
+            _, end = self.remove(at)
+        if at and self.by_place[at - 1][1] == begin:
+            begin, _ = self.remove(at - 1)
+        self._add(begin, end)
+
+    def remove(self, at: int) -> tuple[int, int]:
+        """The gap at this place, out of both lists."""
+        begin, end = self.by_place.pop(at)
+        del self.by_size[bisect_left(self.by_size, (end - begin, begin))]
+        return begin, end
+
+    def _add(self, begin: int, end: int) -> None:
+        insort(self.by_place, (begin, end))
+        insort(self.by_size, (end - begin, begin))
 
 
 def _by_size(lives: list[Life]) -> tuple[dict[int, int], int]:
