@@ -8,6 +8,7 @@ from typing import Any
 import autograd_core as ag
 from autograd_core import Parameter, Tensor
 from autograd_core.tape import state
+from autograd_core.units import in_bytes
 from nn.module import Module, walk
 
 
@@ -54,7 +55,7 @@ class Summary:
             f"Parameters: {self.total_parameters:,}"
             + (f" (and {self.total_buffers:,} numbers in buffers)" if self.total_buffers else ""),
             f"Multiply-adds: {self.total_multiply_adds:,}",
-            f"Memory of parameters and buffers: {_bytes(self.total_bytes)}",
+            f"Memory of parameters and buffers: {in_bytes(self.total_bytes)}",
         ]
         return "\n".join([line(heads), rule, *map(line, cells), rule, *totals])
 
@@ -68,10 +69,6 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
     name = "  " * row.depth + (f"{row.path} ({row.kind})" if row.path else row.kind)
     parameters = "(seen above)" if row.reused else f"{row.parameters:,}" if row.parameters else "—"
     return name, row.output, parameters, f"{row.multiply_adds:,}" if row.multiply_adds else "—"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e6:.2f} MB" if count >= 1e5 else f"{count / 1e3:.2f} kB"
 
 
 def summary(model: Module, example: Any) -> Summary:
@@ -92,7 +89,7 @@ def summary(model: Module, example: Any) -> Summary:
     ───────────────────────────────────────────────────────────
     Parameters: 15
     Multiply-adds: 24
-    Memory of parameters and buffers: 0.06 kB
+    Memory of parameters and buffers: 60 B
     """
     found = Summary()
     with _undisturbed(model), _observed(model, found.rows), ag.no_grad():

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from selenium.webdriver.common.keys import Keys
 import autograd_core as ag
 import nn
 from autograd_core.graph import Graph, draw, page_data
+from autograd_core.graph.columns import Column, columns
 from autograd_core.graph.model import Picture
+from autograd_core.graph.page import page
 from autograd_core.parameter import Parameter
 from autograd_core.primitive import Primitive
 from autograd_core.tape import state
@@ -52,8 +55,17 @@ def irregular(n: int) -> Tensor:
     return h
 
 
-def data_of(graph: Graph, **marks: Any) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', graph.html(**marks), re.S)
+def html_of(graph: Graph, more: Sequence[Column], **marks: Any) -> str:
+    """The graph's page, or one with other columns or marks."""
+    if not more and not marks:
+        return graph.html()
+    assert graph.arranged
+    return page(graph.arranged, [*columns(graph.arranged.program).values(), *more], **marks)
+
+
+def data_of(graph: Graph, *more: Column, **marks: Any) -> dict[str, Any]:
+    html = html_of(graph, more, **marks)
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)
     assert found
     return json.loads(found[1])
 
@@ -61,12 +73,12 @@ def data_of(graph: Graph, **marks: Any) -> dict[str, Any]:
 class Page:
     """A page in the browser."""
 
-    def __init__(self, browser: Any, path: Any, graph: Graph, **marks: Any) -> None:
+    def __init__(self, browser: Any, path: Any, graph: Graph, *more: Column, **marks: Any) -> None:
         self.browser = browser
         browser.get_log("performance")
         browser.get_log("browser")
         path = path / "graph.html"
-        path.write_text(graph.html(**marks), encoding="utf-8")
+        path.write_text(html_of(graph, more, **marks), encoding="utf-8")
         browser.get(path.as_uri())
 
     def js(self, code: str, *arguments: Any) -> Any:
@@ -115,13 +127,13 @@ class Page:
 def opened(browser: Any, tmp_path: Any) -> Any:
     pages: list[Page] = []
 
-    def make(graph: Graph, **marks: Any) -> Page:
-        pages.append(Page(browser, tmp_path, graph, **marks))
+    def make(graph: Graph, *more: Column, **marks: Any) -> Page:
+        pages.append(Page(browser, tmp_path, graph, *more, **marks))
         return pages[-1]
 
     yield make
-    for page in pages:
-        page.in_order()
+    for each in pages:
+        each.in_order()
 
 
 # In the browser
@@ -250,7 +262,7 @@ def test_hostile_names_are_text(opened: Any) -> None:
         y = operation(p)
     finally:
         state.module_path = before
-    page = opened(draw(y), columns={HOSTILE: (HOSTILE, {0: 1.0}, {0: float("nan")})})
+    page = opened(draw(y), Column(HOSTILE, HOSTILE, operations={0: 1.0}, sources={0: float("nan")}))
     page.js("for (const g of groups) openGroups.add(g.index); render()")
     assert all("script>" in title or "<img" in title for title in page.titles())
     page.js("choose(scene.boxes.find((b) => b.kind === 'o').id)")
@@ -282,11 +294,11 @@ def test_colours_add_up_over_modules(opened: Any) -> None:
     graph = draw(loss)
     assert graph.arranged
     n = len(graph.arranged.program.operations)
-    columns = {
-        "work": ("FLOP", dict.fromkeys(range(n), 2.0), {}),
-        "norm": ("", dict(enumerate(range(n))), {}),
-    }
-    page = opened(graph, columns=columns)
+    page = opened(
+        graph,
+        Column("work", "FLOP", adds=True, operations=dict.fromkeys(range(n), 2.0)),
+        Column("norm", operations=dict(enumerate(range(n)))),
+    )
     page.click(page.box("Net", ".head").find_element("css selector", ".toggle"))
     page.js(
         "const s = arguments[0]; s.value = 'work'; s.dispatchEvent(new Event('change'))",

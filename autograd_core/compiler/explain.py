@@ -10,6 +10,7 @@ from autograd_core.compiler.graph import Reduce, Scalar, View
 from autograd_core.compiler.loops import Loop
 from autograd_core.compiler.program import Instruction
 from autograd_core.compiler.variant import Variant
+from autograd_core.units import in_bytes
 
 _INFIX = {
     "add": "+", "subtract": "-", "multiply": "·", "divide": "/", "power": "**", "remainder": "%", "floor_divide": "//",
@@ -50,8 +51,8 @@ def _summary(variant: Variant) -> list[str]:
         f"{nodes:,} elementwise operations and reductions in {len(loops):,} loops, of {len(kernels)} kernels: "
         f"{len(compiled)} compiled, {len(kernels) - len(compiled)} loaded, in {_seconds(kernels.values())}",
         f"captured and compiled in {variant.seconds:.2f} s",
-        f"memory: {_bytes(program.arena.nbytes)} for all intermediate values, of which "
-        f"{_bytes(program.arena.peak)} are in use at once",
+        f"memory: {in_bytes(program.arena.nbytes)} for all intermediate values, of which "
+        f"{in_bytes(program.arena.peak)} are in use at once",
     ]
     left = Counter(
         (variant.operations[number].primitive.name, why) for number, why in sorted(variant.reasons.items())
@@ -68,13 +69,6 @@ def _summary(variant: Variant) -> list[str]:
 
 def _seconds(kernels: Any) -> str:
     return f"{sum(kernel.seconds for kernel in kernels):.2f} s"
-
-
-def _bytes(nbytes: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if nbytes >= size:
-            return f"{nbytes / size:.1f} {unit}"
-    return f"{nbytes} bytes"
 
 
 def listing(variant: Variant) -> Text:

@@ -48,9 +48,10 @@ def draw(
     it always has everything, whatever `depth` and `max_nodes` are. Raises ValueError for a tensor without a graph.
 
     - `view`: "forward", "backward" (what gradients flow through), or "paired": both, with the arrays kept in between.
-    - `overlay` colours by "time", "bytes", "saved", "parameters", "gradient", "update" (relative change of
-      parameters since the forward pass) or "dead" (units that are 0, or saturated, for all samples); `ag.observe()`
-      gives it what the tape alone does not keep. Parameters that got no gradient where others did are grey.
+    - `overlay` colours by "time" (both passes), "backward time", "bytes", "saved", "parameters", "gradient", "update"
+      (relative change of parameters since the forward pass) or "dead" (units that are 0, or saturated, for all
+      samples); `ag.observe()` gives it what the tape alone does not keep. Parameters that got no gradient where others
+      did are grey.
     - `between=(x, loss)` draws what lies between two tensors, `around=(t, hops)` what is near one.
     - `values` writes value and gradient into the boxes, as far as they are known.
     - `bad`: an operation to mark red, such as an autopsy finds.
@@ -106,9 +107,6 @@ def drawing(
     if view != "forward":
         drawn = views.backward(drawn) if view == "backward" else views.paired(drawn, program)
     if overlay is not None:
-        known = overlays.columns(program)
-        if overlay not in known:
-            raise ValueError(f"draw: overlay is one of {', '.join(known)}, not {overlay!r}")
         overlays.lay(drawn, program, overlay)
     overlays.mark(drawn, program, bad)
     return Graph(drawn, direction, timeout, arranged, bad)

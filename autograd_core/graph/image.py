@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,33 +50,18 @@ class Graph:
         """
         return self._svg
 
-    def html(
-        self,
-        columns: Mapping[str, Any] | None = None,
-        bad: Set[int] | None = None,
-        without_gradient: Set[int] | None = None,
-    ) -> str:
-        """An interactive page in one file: modules open and close, nothing is loaded from anywhere.
-
-        `columns` are more to colour boxes by: for each name (unit, {operation's position: value}, {index in
-        program.sources: value}). `bad` (positions) and `without_gradient` (indices) say what to mark, if not what
-        the tape itself says.
-        """
-        from autograd_core.graph.overlay import for_page
+    def html(self) -> str:
+        """An interactive page in one file: modules open and close, nothing is loaded from anywhere."""
+        from autograd_core.graph.columns import columns
+        from autograd_core.graph.overlay import positions
         from autograd_core.graph.page import page
 
         if self.arranged is None:
             raise ValueError(
                 "draw: this graph was made from a picture alone, a page needs the graph: ag.draw(...)"
             )
-        own, failing, ungraded = for_page(self.arranged.program, self.bad)
-        marked = failing if bad is None else bad
-        return page(
-            self.arranged,
-            own | dict(columns or {}),
-            marked,
-            ungraded if without_gradient is None else without_gradient,
-        )
+        program = self.arranged.program
+        return page(self.arranged, columns(program).values(), *positions(program, self.bad))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write `.html` (interactive), `.dot` (text), `.svg`, `.png` or `.pdf`, as the suffix says; returns the path.

@@ -5,18 +5,19 @@ content policy in its head forbids it.
 """
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Set
 from importlib.resources import files
 
+from autograd_core.graph.columns import Column
 from autograd_core.graph.model import Arranged
-from autograd_core.graph.page_data import Column, page_data
+from autograd_core.graph.page_data import page_data
 
 PROGRAM = ("page_data.js", "page_layout.js", "page_boxes.js", "page.js", "page_keys.js")
 
 
 def page(
     arranged: Arranged,
-    columns: Mapping[str, Column],
+    columns: Iterable[Column],
     bad: Set[int] = frozenset(),
     without_gradient: Set[int] = frozenset(),
 ) -> str:

@@ -40,6 +40,7 @@ function amount(value, unit) {
     return `${Number((v / size).toPrecision(3))} ${name}`;
   };
   if (unit === "B") return scaled(value, [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]);
+  if (unit === "%") return `${Number((100 * value).toPrecision(3))} %`;
   if (unit === "s") return scaled(value, [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]]);
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en-US") + (unit ? ` ${unit}` : "");
   return `${Number(value.toPrecision(4))}${unit ? ` ${unit}` : ""}`;

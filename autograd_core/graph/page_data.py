@@ -6,17 +6,19 @@ counters or the clock, so that two runs of one program give the same bytes.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Set
 from typing import Any
 
 import numpy as np
 
 from autograd_core.dtypes import Array
 from autograd_core.graph import labels
+from autograd_core.graph.columns import Column, bytes_of, saved_bytes
 from autograd_core.graph.groups import Group, Item, start_of
 from autograd_core.graph.model import Arranged, Merged, holds
-from autograd_core.graph.page_figures import Statistics, bytes_of, gather, kept_bytes
+from autograd_core.graph.page_figures import Statistics, gather
 from autograd_core.lines import shown_line
+from autograd_core.observer import seen_of
 
 MOST_OPERATIONS = (
     20_000  # from here on the middle of the program is left out: some megabytes, a second to open
@@ -24,14 +26,9 @@ MOST_OPERATIONS = (
 MOST_SOURCES = 20_000
 NAMES_OF_ONE_SOURCE = 64  # twins of a repetition whose own names can be found
 
-# (unit, {operation's position: value}, {index in program.sources: value})
-Column = tuple[str, Mapping[int, float], Mapping[int, float]]
-
-SUMMED = frozenset({"s", "B", "values", "FLOP", "operations"})  # units whose values add up over a module
-
 
 def page_data(
-    arranged: Arranged, columns: Mapping[str, Column], bad: Set[int], without_gradient: Set[int]
+    arranged: Arranged, columns: Iterable[Column], bad: Set[int], without_gradient: Set[int]
 ) -> dict[str, Any]:
     """The page's data; `bad` holds positions of operations, `without_gradient` indices into program.sources."""
     return _Writer(arranged).data(columns, bad, without_gradient)
@@ -59,16 +56,10 @@ class _Writer:
     def text(self, text: str) -> int:
         return self.strings.setdefault(text, len(self.strings))
 
-    def data(
-        self, columns: Mapping[str, Column], bad: Set[int], without_gradient: Set[int]
-    ) -> dict[str, Any]:
+    def data(self, columns: Iterable[Column], bad: Set[int], without_gradient: Set[int]) -> dict[str, Any]:
         forward, handed_on = self._edges()
         operations = self._operations()
         sources = [self._source(m, without_gradient) for m in self.merged]
-        overlays = {
-            name: self._overlay(name, column)
-            for name, column in (self._own_columns() | dict(columns)).items()
-        }
         return {
             "caption": self.arranged.caption(),
             "note": self._note(),
@@ -77,7 +68,7 @@ class _Writer:
             "sources": sources,
             "edges": forward,
             "handedOn": handed_on,
-            "overlays": {name: overlay for name, overlay in overlays.items() if overlay is not None},
+            "overlays": {c.name: self._overlay(c) for c in columns if c.operations or c.sources},
             "bad": sorted({(int(self.twins[i]), self._repetition(i)) for i in bad}),
             "strings": list(self.strings),
         }
@@ -146,14 +137,11 @@ class _Writer:
         program, text = self.program, self.text
         rows: list[tuple[Any, ...]] = []
         values, gradients = Statistics(len(self.operations)), Statistics(len(self.operations))
-        kept: set[int] = set()
-        saved = np.zeros(len(self.operations), np.int64)
         for node, k in zip(program.operations, self.twins.tolist()):
-            seen = getattr(node, "seen", None)
+            seen = seen_of(node)
             if seen is not None:
                 values.add(k, seen.value)
                 gradients.add(k, seen.cotangent)
-            saved[k] += kept_bytes(node, kept)
         for start, stop, group in self.operations:
             node = program.operations[start]
             path = text(labels.clean(str(node.module_path), 160))
@@ -162,7 +150,7 @@ class _Writer:
                 rows.append((text(title), text(""), text(""), path, text(""), 1))
                 continue
             details = labels.operation_details(node, program.operations[self._last_twin(start, group)], True)
-            seen = getattr(node, "seen", None)
+            seen = seen_of(node)
             line = labels.clean(shown_line(seen.line), 160) if seen is not None and seen.line[1] else ""
             type_ = labels.array_type(node.dtype, node.shape)
             rows.append((
@@ -172,7 +160,7 @@ class _Writer:
         columns: dict[str, list[Any]] = {key: [row[j] for row in rows] for j, key in enumerate(names)}
         columns["count"] = self.counts.tolist()
         columns["bytes"] = self._sums(enumerate(map(bytes_of, program.operations))).tolist()
-        columns["saved"] = saved.tolist()
+        columns["saved"] = self._sums(saved_bytes(program).items()).tolist()
         columns["values"] = values.rows()
         columns["gradients"] = gradients.rows()
         columns["outputs"] = sorted({int(self.twins[i]) for i in program.outputs})
@@ -232,7 +220,7 @@ class _Writer:
         names = list(dict.fromkeys(labels.clean(s.name, 160) for s in sources if s.name))
         values, gradients = Statistics(1), Statistics(1)
         for s in sources:
-            seen = getattr(s.leaf, "seen", None)
+            seen = seen_of(s.leaf) if s.leaf is not None else None
             if seen is not None:
                 values.add(0, seen.value)
                 gradients.add(0, seen.cotangent)
@@ -255,41 +243,17 @@ class _Writer:
 
     # Figures ---------------------------------------------------------------------------------------------------------
 
-    def _own_columns(self) -> dict[str, Column]:
-        program = self.program
-        sources = program.sources
-        columns: dict[str, Column] = {
-            "bytes": ("B", dict(enumerate(map(bytes_of, program.operations))), {}),
-        }
-        kept: set[int] = set()
-        saved = {i: kept_bytes(node, kept) for i, node in enumerate(program.operations)}
-        if any(saved.values()):
-            columns["bytes kept for backward"] = ("B", saved, {})
-        sizes = {k: float(math.prod(s.shape)) for k, s in enumerate(sources) if s.kind == "parameter"}
-        if sizes:
-            columns["parameters"] = ("values", {}, sizes)
-        seen = {i: node.seen for i, node in enumerate(program.operations) if hasattr(node, "seen")}
-        if seen:
-            columns["time"] = ("s", {i: s.seconds for i, s in seen.items()}, {})
-            if any(s.seconds_back for s in seen.values()):
-                columns["time of backward"] = ("s", {i: s.seconds_back for i, s in seen.items()}, {})
-        return columns
-
-    def _overlay(self, name: str, column: Column) -> dict[str, Any] | None:
-        unit, operations, sources = column
-        if not operations and not sources:
-            return None
-        summed = unit in SUMMED
+    def _overlay(self, column: Column) -> dict[str, Any]:
         places = self.arranged.place_of
         own: list[tuple[int, float]] = []
         for k, m in enumerate(self.merged):
-            own += [(k, sources[places[id(s)]]) for s in m.sources if places[id(s)] in sources]
-        made = ((int(self.twins[i]), v) for i, v in operations.items())
+            own += [(k, column.sources[at]) for s in m.sources if (at := places[id(s)]) in column.sources]
+        made = ((int(self.twins[i]), v) for i, v in column.operations.items())
         return {
-            "unit": unit,
-            "sum": summed,
-            "operations": gather(made, len(self.operations), summed),
-            "sources": gather(own, len(self.merged), summed),
+            "unit": column.unit,
+            "sum": column.adds,
+            "operations": gather(made, len(self.operations), column.adds),
+            "sources": gather(own, len(self.merged), column.adds),
         }
 
     def _sums(self, values: Iterable[tuple[int, int]]) -> Array:

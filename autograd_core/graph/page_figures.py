@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.tape import Node
-
 
 class Statistics:
     """Least, mean and greatest of the finite values, how many were NaN and how many infinite, for each of `n`."""
@@ -72,21 +70,3 @@ def gather(values: Iterable[tuple[int, float]], n: int, summed: bool) -> list[An
         else:
             found[k] = max(before, value) if value == value else value  # a NaN is what should be seen
     return [None if value is None else plain(value) for value in found]
-
-
-def bytes_of(made: Any) -> int:
-    """Bytes of a node's or a source's array."""
-    return math.prod(made.shape) * np.dtype(made.dtype).itemsize
-
-
-def kept_bytes(node: Node, known: set[int]) -> int:
-    """Bytes of arrays kept for the derivative rules; each array counts once, where it is kept first."""
-    total = 0
-    for value in node.saved or ():
-        if isinstance(value, np.ndarray):
-            while isinstance(value.base, np.ndarray):
-                value = value.base
-            if id(value) not in known:
-                known.add(id(value))
-                total += value.nbytes
-    return total

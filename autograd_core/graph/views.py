@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from autograd_core.graph.columns import saved_bytes
 from autograd_core.graph.model import Box, Cluster, Edge, Picture
-from autograd_core.graph.overlay import saved_bytes, shown
 from autograd_core.graph.program import Program
+from autograd_core.units import in_bytes
 
 VIEWS = ("forward", "backward", "paired")
 
@@ -38,20 +39,20 @@ def paired(picture: Picture, program: Program) -> Picture:
         for e in picture.edges
         if e.source in mirrored and e.target in mirrored
     ]
-    total = 0
+    total, saved = 0, saved_bytes(program)
     for box in picture.boxes:
         twin = mirrored.get(box.id)
         if twin is None or not box.operations:
             continue
-        kept = sum(saved_bytes(program.operations[i]) for i in box.operations)
+        kept = sum(saved.get(i, 0) for i in box.operations)
         total += kept
         if kept:
-            box.lines.append(f"keeps {shown(kept, 'B')}")
+            box.lines.append(f"keeps {in_bytes(kept)}")
         if box.output:
             edges.append(Edge(box.id, twin.id, turn=True))
     for box in mirrored.values():
         box.output = False
-    caption = f"{picture.caption} · {shown(total, 'B')} kept for the backward pass"
+    caption = f"{picture.caption} · {in_bytes(total)} kept for the backward pass"
     return Picture(
         top, [*picture.boxes, *mirrored.values()], [*halves, *picture.clusters, *clusters], edges, caption
     )

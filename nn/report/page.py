@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autograd_core.units import in_time
 from nn.report.curves import Line, by_epoch, curves, thinned
 from nn.report.examples import table
 from nn.report.maps import dot_plot, heat_map, histogram
@@ -87,11 +88,11 @@ def facts(record: Record) -> list[tuple[str, str]]:
     found = [
         ("Epoch", f"{record.epoch} of {record.epochs}"),
         ("Steps", f"{record.steps:,}"),
-        ("Time spent", duration(record.elapsed)),
+        ("Time spent", in_time(record.elapsed)),
     ]
     if record.state == "running":
         found.append(
-            ("Time left", "not yet known" if record.left is None else f"about {duration(record.left)}")
+            ("Time left", "not yet known" if record.left is None else f"about {in_time(record.left)}")
         )
     if record.steps:
         found.append((f"{record.unit.capitalize()} per second", f"{record.rate:,.0f}"))
@@ -104,21 +105,6 @@ def facts(record: Record) -> list[tuple[str, str]]:
 
 def _facts(record: Record) -> str:
     return "".join(f"<div><dt>{attribute(name)}</dt><dd>{value}</dd></div>" for name, value in facts(record))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(4.2), duration(75), duration(7384)
-    ('4.2 s', '1 min 15 s', '2 h 3 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _cards(record: Record) -> list[str]:

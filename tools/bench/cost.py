@@ -18,12 +18,14 @@ from .measure import OURS, Call, Case, Plan, Record, alternate, library
 from .workloads import Workload, cnn28, deep
 
 OPERATIONS = 1000  # in the chain that shows what recording one costs
+FIRST_STEPS = ("resnet20", "deep1000")
 DEPTHS = (10, 100, 1000, 10_000)
 BATCHES = (1, 4, 16, 64, 256)
 QUICK_DEPTHS, QUICK_BATCHES = (10, 1000), (1, 64)
 
 IMPORTS = {OURS: "import autograd_core, nn", "PyTorch": "import torch", "JAX": "import jax, jax.numpy"}
 REFERENCES = {"NumPy": "import numpy", "the interpreter alone": "pass"}
+PATIENCE = 900.0  # seconds for one first step: torch.compile takes each of a thousand layers by itself
 
 # The variables that move each engine's cache of compiled code; JAX keeps everything only when told so.
 CACHES = ("AUTOGRAD_CORE_CACHE", "TORCHINDUCTOR_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
@@ -36,7 +38,8 @@ KEEP_ALL = {
 def cases(quick: bool) -> Iterator[Case]:
     """All costs as cases; what grows, grows less far when it must be quick."""
     yield Case("cost", "import", "import", _imports)
-    yield Case("cost", "first step", "first step of resnet20", _first_steps)
+    for workload in FIRST_STEPS:
+        yield Case("cost", "first step", f"first step of {workload}", partial(_first_steps, workload))
     yield Case("cost", "memory", "peak memory of a resnet20 step", _memory)
     yield Case("cost", "recording", "one operation", _recording)
     for depth in QUICK_DEPTHS if quick else DEPTHS:
@@ -64,10 +67,10 @@ def _interpreter(statement: str) -> Call:
     return lambda: subprocess.run([sys.executable, "-c", statement], check=True)
 
 
-def _first_steps(plan: Plan) -> list[Record]:
+def _first_steps(workload: str, plan: Plan) -> list[Record]:
     """With an empty folder for compiled code, and again with what the first process left there."""
     cold, warm = (
-        Record("cost", "first step", f"first step of resnet20, {cache} cache", plan.threads)
+        Record("cost", "first step", f"first step of {workload}, {cache} cache", plan.threads)
         for cache in ("cold", "warm")
     )
     names = [
@@ -77,13 +80,15 @@ def _first_steps(plan: Plan) -> list[Record]:
         "JAX",
         *(["PyTorch compiled"] if plan.torch_compile else []),
     ]
+    tried: set[str] = set()
     for name in _in_turns(installed(names), min(plan.turns, 3)):
-        if name == "PyTorch compiled" and name in cold.values:
+        if name == "PyTorch compiled" and name in tried:
             continue  # one turn of this takes minutes, and is long enough to be sure of
+        tried.add(name)
         with tempfile.TemporaryDirectory() as folder:
             caches = {variable: os.path.join(folder, variable.lower()) for variable in CACHES} | KEEP_ALL
-            for record in (cold, warm):
-                _probe(record, plan, "first-step", name, caches)
+            if _probe(cold, plan, ("first-step", workload, name), caches):
+                _probe(warm, plan, ("first-step", workload, name), caches)
     return [cold, warm]
 
 
@@ -92,7 +97,7 @@ def _memory(plan: Plan) -> list[Record]:
     for name in _in_turns(
         installed([OURS, f"{OURS} compiled", "PyTorch", "PyTorch channels_last"]), min(plan.turns, 3)
     ):
-        _probe(record, plan, "peak-memory", name, {})
+        _probe(record, plan, ("peak-memory", "resnet20", name), {})
     return [record]
 
 
@@ -100,19 +105,27 @@ def _in_turns(names: Sequence[str], turns: int) -> Iterable[str]:
     return [name for _ in range(turns) for name in names]
 
 
-def _probe(record: Record, plan: Plan, kind: str, engine: str, environment: dict[str, str]) -> None:
-    """What a fresh process finds out about itself (see probe.py), added to the record."""
+def _probe(record: Record, plan: Plan, probe: tuple[str, str, str], environment: dict[str, str]) -> bool:
+    """What a fresh process finds out about itself (see probe.py), added to the record; whether it did."""
+    *_, engine = probe
     plan.say(f"{record.name}: {engine}")
-    command = [sys.executable, "-m", "tools.bench.probe", kind, engine]
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
-    if done.returncode == 0:
-        record.values.setdefault(engine, []).append(json.loads(done.stdout.splitlines()[-1]))
-        return
-    reason = next(reversed(done.stderr.strip().splitlines()), "no message")
-    note = f"{engine} failed: {reason[:200]}"
+    command = [sys.executable, "-m", "tools.bench.probe", *probe]
+    try:
+        done = subprocess.run(
+            command, env=os.environ | environment, capture_output=True, text=True, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        note = f"{engine} was stopped after {PATIENCE:.0f} s"
+    else:
+        if done.returncode == 0:
+            record.values.setdefault(engine, []).append(json.loads(done.stdout.splitlines()[-1]))
+            return True
+        reason = next(reversed(done.stderr.strip().splitlines()), "no message")
+        note = f"{engine} failed: {reason[:200]}"
     if note not in record.notes:
         record.notes.append(note)
     record.failed |= library(engine) == OURS
+    return False
 
 
 def _recording(plan: Plan) -> list[Record]:

@@ -1,4 +1,4 @@
-"""What a fresh process finds out about itself: python -m tools.bench.probe first-step|peak-memory ENGINE.
+"""What a fresh process finds out about itself: python -m tools.bench.probe first-step|peak-memory WORKLOAD ENGINE.
 
 The last line it prints is the figure, in seconds or bytes.
 """
@@ -10,26 +10,26 @@ import time
 from pathlib import Path
 
 from .engines import Engine, load
-from .workloads import resnet20
+from .workloads import WORKLOADS
 
 
-def first_step(engine: Engine) -> float:
-    """Seconds of resnet20's first training step, the model having been made."""
-    step = engine.step(resnet20())
+def first_step(engine: Engine, workload: str) -> float:
+    """Seconds of the first training step, the model having been made."""
+    step = engine.step(WORKLOADS[workload]())
     start = time.perf_counter()
     step()
     return time.perf_counter() - start
 
 
-def peak_memory(engine: Engine) -> int:
-    """Bytes that a step of resnet20 needs at its peak, above what model and data take.
+def peak_memory(engine: Engine, workload: str) -> int:
+    """Bytes that a step needs at its peak, above what model and data take.
 
     Code is loaded by steps on two images before, and by a first full step, whose own peak does not count.
     """
-    small = engine.step(resnet20(batch=2))
+    small = engine.step(WORKLOADS[workload](batch=2))
     small()
     small()
-    step = engine.step(resnet20())
+    step = engine.step(WORKLOADS[workload]())
     del small
     gc.collect()
     before = _status("VmRSS")
@@ -48,9 +48,9 @@ def _status(name: str) -> int:
 
 def main() -> None:
     """Run one probe."""
-    kind, name = sys.argv[1:]
+    kind, workload, name = sys.argv[1:]
     engine = load([name])[0][name]
-    print(json.dumps({"first-step": first_step, "peak-memory": peak_memory}[kind](engine)))
+    print(json.dumps({"first-step": first_step, "peak-memory": peak_memory}[kind](engine, workload)))
 
 
 if __name__ == "__main__":
