@@ -15,27 +15,55 @@ Explanation = tuple[str, str] | None
 
 
 def cause_of(operation: str, inputs: dict[str, Any], out: Any) -> tuple[str, str]:
-    """(cause, mend) of a bad result `out`; `inputs` by name, arrays or numbers, those that are known."""
-    arrays = {name: np.asarray(value) for name, value in inputs.items()}
+    """(cause, mend) of a bad result `out`; `inputs` by name, in their order: arrays, numbers, None where not known."""
+    arrays = _arrays(inputs)
     with np.errstate(all="ignore"):
+        if np.isfinite(out).all():
+            return (
+                f"the results are too large for {out.dtype}: the largest input is {_largest(arrays):.4g}",
+                _SMALLER,
+            )
         found = _FORWARD.get(operation, _nothing)(arrays) or _infinite_inputs(operation, arrays)
         return found or _overflow(operation, arrays, out)
 
 
-def cause_back(operation: str, inputs: dict[str, Any], g: Any) -> tuple[str, str]:
-    """(cause, mend) of a bad derivative, the cotangent `g` being fine."""
-    arrays = {name: np.asarray(value) for name, value in inputs.items()}
+def cause_back(operation: str, inputs: dict[str, Any], out: Any, g: Any, share: Any) -> tuple[str, str]:
+    """(cause, mend) of a bad derivative `share`, the cotangent `g` being fine; `out` is None if it is not known."""
+    arrays = _arrays(inputs)
+    if operation in _ZERO_AT_ZERO and inputs and next(iter(inputs.values())) is None and out is not None:
+        arrays[next(iter(arrays))] = np.asarray(out)  # where the result is 0, its argument was
     with np.errstate(all="ignore"):
+        if np.isfinite(share).all():
+            largest = _largest({"share": np.asarray(share)})
+            return (
+                f"the derivative of {operation}, times the cotangent, is as large as {largest:.4g}",
+                _SMALLER,
+            )
         infinite = _BACKWARD.get(operation, _nothing)(arrays)
         if infinite is None:
             return (
                 f"the derivative of {operation} overflowed, or is not finite at these inputs",
-                "look at the inputs' range below: keep them where the derivative is finite, or clip them",
+                "look at the inputs' range: keep them where the derivative is finite, or clip them",
             )
         cause, mend = infinite
-        if g is not None and (np.asarray(g) == 0).any():
+        if np.isnan(share).any() and (np.asarray(g) == 0).any():
             cause += ", times a cotangent of 0: 0·∞ is NaN, and a mask further on does not help"
         return cause, mend
+
+
+_UNKNOWN = np.asarray(np.nan)
+_SMALLER = "smaller steps (learning rate, nn.clip_grad_norm), a normalisation before, or float64"
+_ZERO_AT_ZERO = ("sqrt", "norm")
+
+
+def _arrays(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Arrays; what is not known is a NaN, which compares with nothing."""
+    return {name: _UNKNOWN if value is None else np.asarray(value) for name, value in inputs.items()}
+
+
+def _largest(arrays: dict[str, Any]) -> float:
+    sizes = [a for a in arrays.values() if a.size and a.dtype.kind in "fiu"]
+    return max((float(m) for a in sizes if (m := np.abs(a).max()) == m), default=0.0)
 
 
 def _nothing(arrays: dict[str, Any]) -> Explanation:
@@ -48,11 +76,11 @@ def _count(found: Any) -> str:
 
 
 def _first(arrays: dict[str, Any]) -> Any:
-    return next(iter(arrays.values()), np.zeros(0))
+    return next(iter(arrays.values()), _UNKNOWN)
 
 
 def _second(arrays: dict[str, Any]) -> Any:
-    return list(arrays.values())[1] if len(arrays) > 1 else np.zeros(0)
+    return list(arrays.values())[1] if len(arrays) > 1 else _UNKNOWN
 
 
 def _logarithm(lowest: float, what: str) -> Callable[[dict[str, Any]], Explanation]:
@@ -75,16 +103,19 @@ def _logarithm(lowest: float, what: str) -> Callable[[dict[str, Any]], Explanati
     return explain
 
 
-def _exponential(arrays: dict[str, Any]) -> Explanation:
-    x = _first(arrays)
-    limit = float(np.log(np.finfo(x.dtype).max)) if x.dtype.kind == "f" else 88.7
-    large = np.abs(x) > limit
-    if not large.any():
-        return None
-    return (
-        f"overflow of exp: {_count(large)} beyond {limit:.4g}, the largest {float(np.abs(x).max()):.4g}",
-        "subtract the maximum first (ag.softmax, ag.logsumexp do), or keep the argument bounded",
-    )
+def _exponential(size: Callable[[Any], Any]) -> Callable[[dict[str, Any]], Explanation]:
+    def explain(arrays: dict[str, Any]) -> Explanation:
+        x = _first(arrays)
+        limit = float(np.log(np.finfo(x.dtype).max)) if x.dtype.kind == "f" else 88.7
+        large = size(x) > limit
+        if not large.any():
+            return None
+        return (
+            f"overflow of exp: {_count(large)} beyond {limit:.4g}, the largest {float(size(x).max()):.4g}",
+            "subtract the maximum first (ag.softmax, ag.logsumexp do), or keep the argument bounded",
+        )
+
+    return explain
 
 
 def _division(arrays: dict[str, Any]) -> Explanation:
@@ -92,9 +123,8 @@ def _division(arrays: dict[str, Any]) -> Explanation:
     zero = y == 0
     if not zero.any():
         return None
-    both = (zero & (x == 0)).any() if x.size else False
-    kind = "0/0, which is NaN" if both else "∞"
-    return f"division by zero ({_count(zero)} of the divisor): {kind}", _SAFE.format("the divisor")
+    kind = ": 0/0, which is NaN" if (zero & (x == 0)).any() else ": ∞" if not np.isnan(x).any() else ""
+    return f"division by zero ({_count(zero)} of the divisor){kind}", _SAFE.format("the divisor")
 
 
 _SAFE = "replace it inside the operation: ag.where(ok, {0}, 1), or add a small number to {0}"
@@ -149,8 +179,18 @@ def _difference(arrays: dict[str, Any]) -> Explanation:
     return None
 
 
+def _masked_rows(arrays: dict[str, Any]) -> Explanation:
+    if not np.isneginf(_first(arrays)).any():
+        return None
+    return (
+        "rows that are −∞ throughout (a mask that lets nothing pass): ∞ − ∞, which is NaN",
+        "let each row see at least one element, or choose afterwards: ag.where(any_visible, result, 0)",
+    )
+
+
 def _infinite_inputs(operation: str, arrays: dict[str, Any]) -> Explanation:
-    bad = [name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
+    floats = {name: a for name, a in arrays.items() if a is not _UNKNOWN and a.dtype.kind == "f"}
+    bad = [name for name, a in floats.items() if not np.isfinite(a).all()]
     if not bad:
         return None
     return (
@@ -160,15 +200,15 @@ def _infinite_inputs(operation: str, arrays: dict[str, Any]) -> Explanation:
 
 
 def _overflow(operation: str, arrays: dict[str, Any], out: Any) -> tuple[str, str]:
-    largest = max(
-        (float(np.abs(a).max()) for a in arrays.values() if a.size and a.dtype.kind in "fiu"), default=0
-    )
+    largest = _largest(arrays)
     if np.isinf(out).any() and largest:
         top = np.finfo(out.dtype).max
         return (
             f"overflow: the result is larger than {out.dtype}'s {float(top):.3g}; the largest input is {largest:.4g}",
-            "smaller steps (learning rate, nn.clip_grad_norm), a normalisation before, or float64",
+            _SMALLER,
         )
+    if largest and all(a is not _UNKNOWN for a in arrays.values()):
+        return f"numbers overflowed inside of it: ∞ − ∞ or 0·∞; the largest input is {largest:.4g}", _SMALLER
     return (
         f"{operation} gives this for these inputs, or for one that was not kept",
         "ag.observe() around the computation keeps all values: with it the autopsy sees them all",
@@ -176,10 +216,12 @@ def _overflow(operation: str, arrays: dict[str, Any], out: Any) -> tuple[str, st
 
 
 _FORWARD: dict[str, Callable[[dict[str, Any]], Explanation]] = {
-    "log": _logarithm(0, "log"), "log1p": _logarithm(-1, "log1p"), "exp": _exponential, "expm1": _exponential,
-    "sinh": _exponential, "cosh": _exponential, "divide": _division, "floor_divide": _division,
-    "remainder": _division, "rsqrt": _reciprocal_root, "sqrt": _root, "power": _power, "multiply": _product,
-    "matmul": _product, "asin": _outside, "acos": _outside, "subtract": _difference, "add": _difference,
+    "log": _logarithm(0, "log"), "log1p": _logarithm(-1, "log1p"), "exp": _exponential(np.asarray),
+    "expm1": _exponential(np.asarray), "sinh": _exponential(np.abs), "cosh": _exponential(np.abs),
+    "divide": _division, "floor_divide": _division, "remainder": _division,
+    "rsqrt": _reciprocal_root, "sqrt": _root, "power": _power, "multiply": _product,
+    "softmax": _masked_rows, "log_softmax": _masked_rows, "asin": _outside, "acos": _outside,
+    "subtract": _difference, "add": _difference,
 }  # fmt: skip
 
 
@@ -218,10 +260,10 @@ def _edges(arrays: dict[str, Any]) -> Explanation:
 
 
 def _divided_back(arrays: dict[str, Any]) -> Explanation:
-    y = arrays.get("y", _second(arrays))
+    y = _second(arrays)
     if (y == 0).any():
         return f"division by zero ({_count(y == 0)} of the divisor)", _SAFE.format("the divisor")
-    small = np.abs(y).min() if y.size else 1
+    small = np.abs(y).min() if y.size else np.nan
     return (
         (f"1/y² overflowed: the smallest divisor is {float(small):.3g}", _SAFE.format("the divisor"))
         if small < 1e-18

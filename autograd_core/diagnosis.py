@@ -8,7 +8,6 @@ keeps no tape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +15,24 @@ import numpy as np
 
 from autograd_core.causes import cause_back, cause_of
 from autograd_core.errors import describe
-from autograd_core.known import Known, nodes_under
+from autograd_core.known import Known, is_program, nodes_under
 from autograd_core.lines import shown_line
-from autograd_core.observer import Observer, seen_of
+from autograd_core.observer import seen_of, unseen
+from autograd_core.suspects import (
+    Derivative,
+    Recorder,
+    explodes,
+    first_anywhere,
+    first_bad,
+    first_bad_back,
+    is_bad,
+    leaf_gradients,
+    observed,
+)
 from autograd_core.sweep import sweep
 from autograd_core.tape import Leaf, Node
 from autograd_core.tensor import Tensor
-
-EXPLODING = 0.5  # as a power of the largest number of a dtype: beyond its square root a square overflows
+from autograd_core.wording import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +91,13 @@ class Autopsy:
         if not self.operation:
             return "autopsy: " + self.note
         what = "the derivative of " if self.phase == "backward" else ""
-        place = f" in {self.module_path}" if self.module_path else ""
-        lines = [f"autopsy: the first bad value comes from {what}{self.operation}{place}"]
-        lines += [f"  at       {self.line or 'a line that is known inside ag.observe()'}"]
+        place = f" in {clean(self.module_path, 160)}" if self.module_path else ""
+        lines = [f"autopsy: the first bad value comes from {what}{clean(self.operation, 160)}{place}"]
+        lines += [f"  at       {clean(self.line, 200)}"] if self.line else []
         lines += [f"  cause    {self.cause}", f"  mend     {self.mend}"]
-        lines += [f"  {name:<8} {numbers}" for name, numbers in self.inputs.items()]
+        lines += [f"  {clean(name):<8} {numbers}" for name, numbers in self.inputs.items()]
         lines += [f"  gives    {self.output}"] if self.output else []
-        lines += [f"  note     {self.note}"] if self.note else []
+        lines += [f"  note     {clean(self.note, 400)}"] if self.note else []
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -99,38 +108,42 @@ class Autopsy:
 
         if self.root is None:
             raise ValueError("autopsy: there is no tape to draw")
-        if self.node is not None and "around" not in options and "depth" not in options:
+        if self.node in nodes_under(self.root) and "around" not in options and "depth" not in options:
             options["around"] = (self.node, 4)
         return draw(self.root, bad=self.node, **options)
 
 
 def autopsy(t: Any) -> Autopsy:
     """The first non-finite or exploding value under a tensor: operation, module path, line, statistics, cause."""
-    if isinstance(t, Tensor) and t.node is None:
-        return _without_graph(t.array)
-    if not isinstance(t, Tensor):
+    with unseen(), np.errstate(all="ignore"):
+        if isinstance(t, Tensor):
+            return _examined(t)
         if not hasattr(t, "keep_inputs"):
             raise TypeError(f"autopsy: takes a tensor or a compiled function, not {type(t).__name__}")
         if t.rerun is not None:
             return _of_compiled(t.rerun)
-        why = (
-            "was not replayed yet"
-            if t.keep_inputs
-            else "does not keep its inputs: ag.compile(f, keep_inputs=True)"
+        if not t.keep_inputs:
+            return Autopsy(
+                note="this compiled function does not keep its inputs: ag.compile(f, keep_inputs=True)"
+            )
+        last = (
+            "its last call was captured, not replayed: call it once more"
+            if t.variants
+            else "it was not called"
         )
-        return Autopsy(note=f"this compiled function {why}")
-    assert t.node is not None
-    if t.node.primitive is not None and t.node.primitive.name == "compiled":
-        return Autopsy(
-            note="this tensor was computed by a compiled function, whose program keeps no tape: compile it with "
-            "f = ag.compile(f, keep_inputs=True), and ag.autopsy(f) runs the last step again from its inputs"
-        )
-    with np.errstate(all="ignore"):
-        return _examined(t)
+        return Autopsy(note=f"there is no replay of this compiled function to examine, {last}")
+
+
+def _examined(t: Tensor) -> Autopsy:
+    if t.node is None:
+        return _without_graph(t.array)
+    found = Examination(t).find()
+    found.root = t.node
+    return found
 
 
 def _without_graph(array: Any) -> Autopsy:
-    if not _is_bad(array):
+    if not is_bad(array):
         return Autopsy(note=f"{describe(array)} has no graph; it holds {Numbers.of(array)}")
     cause, mend = "it was not computed on a tape", "make the autopsy of the loss, before its backward()"
     return Autopsy("tensor", "forward", cause=cause, mend=mend, inputs={"holds": Numbers.of(array)})
@@ -138,178 +151,181 @@ def _without_graph(array: Any) -> Autopsy:
 
 def _of_compiled(rerun: Any) -> Autopsy:
     """Of the last call of a compiled function, run again as it stands from the inputs that were kept."""
-    tensors = rerun.tensors()
-    found = Autopsy(note="the compiled function returned no tensor with a graph")
-    for tensor in tensors:
-        if tensor.node is not None:
-            with np.errstate(all="ignore"):
-                found = _examined(tensor)
-            if found:
-                break
-    found.note = f"the compiled step was run again, uncompiled, from its kept inputs. {found.note}".strip()
+    how = "the compiled step was run again, uncompiled, from its kept inputs"
+    try:
+        tensors, ends = rerun.tensors()
+    except Exception as error:  # an autopsy does not fail on what it examines
+        return Autopsy(note=f"{how}, and raised {type(error).__name__}: {error}")
+    found = Autopsy(note="the function returned no tensor, and nothing with a gradient was computed in it")
+    for tensor in [*tensors, *ends]:
+        found = _examined(tensor)
+        if found:
+            break
+    other = rerun.differs(tensors)
+    if other:
+        how += f"; {other}"
+    found.note = f"{how}. {found.note}".strip()
     return found
 
 
-def _examined(t: Tensor) -> Autopsy:
-    root = t.node
-    assert root is not None
-    tape = _Tape(root, t.array)
-    found = tape.first_bad(_is_bad) or tape.first_bad_back(_is_bad)
-    if found is None:
-        found = tape.first_bad(_explodes) or tape.first_bad_back(_explodes)
-        if found is not None:
-            found.note = f"finite, but exploding: a square of it overflows. {found.note}".strip()
-    if found is None:
-        known = sum(node in tape.values for node in tape.nodes)
-        found = Autopsy(
-            note=f"nothing bad: {known:,} of {len(tape.nodes):,} values were looked at, {tape.swept}"
-        )
-    found.root = root
-    return found
+class Examination:
+    """The autopsy of one tensor."""
 
-
-def _is_bad(array: Any) -> bool:
-    array = np.asarray(array)
-    return array.dtype.kind == "f" and not np.isfinite(array).all()
-
-
-def _explodes(array: Any) -> bool:
-    array = np.asarray(array)
-    return (
-        array.dtype.kind == "f"
-        and array.size > 0
-        and float(np.abs(array).max()) > float(np.finfo(array.dtype).max) ** EXPLODING
-    )
-
-
-class _Tape(Known):
-    """A tape that is examined."""
-
-    def __init__(self, root: Node, array: Any) -> None:
-        super().__init__({root: array})
-        self.root = root
+    def __init__(self, t: Tensor) -> None:
+        assert t.node is not None
+        self.root = t.node
+        self.known = Known({self.root: t.array})
         self.swept = "the backward pass was not"
+
+    def find(self) -> Autopsy:
+        """What makes the result bad, else a gradient, else any value; then the same for numbers that explode."""
+        for bad in (is_bad, explodes):
+            found = (
+                self._forward(first_bad(self.known, self.root, bad)) or self._back(bad) or self._harmless(bad)
+            )
+            if found and bad is explodes:
+                found.note = f"finite, but exploding: a square of it overflows. {found.note}".strip()
+            if found:
+                return found
+        looked = sum(node in self.known.values for node in self.known.nodes)
+        return Autopsy(
+            note=f"nothing bad: {looked:,} of {len(self.known.nodes):,} values were looked at, {self.swept}"
+        )
 
     # Forward ---------------------------------------------------------------------------------------------------
 
-    def first_bad(self, bad: Any) -> Autopsy | None:
-        """The first operation whose result is bad while its inputs are not."""
-        known = next((node for node in self.nodes if node in self.values and bad(self.values[node])), None)
-        if known is None:
+    def _forward(self, node: Node | None) -> Autopsy | None:
+        if node is None:
             return None
-        suspects = [node for node in nodes_under(known) if node not in self.values]
-        for node in suspects:  # not kept; some can be had from their inputs
-            value = self.computed(node)
-            if value is not None:
-                self.values[node] = value
-                if bad(value):
-                    known = node
-                    break
-        unknown = [node for node in known.inputs if node is not None and node not in self.values]
-        return self._forward(known, unknown)
-
-    def _forward(self, node: Node, unknown: list[Node]) -> Autopsy:
-        value = self.values[node]
-        if node.primitive is None:
-            owner = node.owner() if isinstance(node, Leaf) else None
-            name = getattr(owner, "name", None) or "an input"
+        value = self.known.values[node]
+        if isinstance(node, Leaf):
+            return self._leaf(node, value)
+        if is_program(node):
             return Autopsy(
-                str(name), "forward", "", "",
-                "it is bad before anything is computed with it",
-                "if it is a parameter, an earlier update did that (a smaller learning rate, nn.clip_grad_norm, and "
-                "the autopsy of that step); if it is data, look for missing values",
+                "a compiled function", "forward", str(node.module_path), "",
+                "its result is bad, and its program keeps no tape to look at",
+                "compile it with f = ag.compile(f, keep_inputs=True): ag.autopsy(f) runs the last step again",
                 {}, Numbers.of(value), node=node,
             )  # fmt: skip
-        inputs = self.named(node)
+        assert node.primitive is not None
+        inputs = self.known.named(node)
         cause, mend = cause_of(node.primitive.name, inputs, value)
-        found = Autopsy(
-            node.primitive.name, "forward", str(node.module_path), _line(node), cause, mend, node=node
-        )
-        found.inputs = {name: Numbers.of(each) for name, each in inputs.items()}
+        found = self._found(node, "forward", cause, mend)
         found.output = Numbers.of(value)
+        unknown = [parent for parent in node.inputs if parent is not None and parent not in self.known.values]
         if unknown:
-            names = ", ".join(dict.fromkeys(_name(each) for each in unknown))
-            found.note = f"the values of {names} before it were not kept: ag.observe() keeps them all"
+            names = ", ".join(dict.fromkeys(map(_name, unknown)))
+            how = "; ".join(dict.fromkeys(map(_keeping, unknown)))
+            found.note = f"the values of {names} before it were not kept: {how}"
+        return found
+
+    def _leaf(self, leaf: Leaf, value: Any) -> Autopsy:
+        name = getattr(leaf.owner(), "name", None) or "an input"
+        reader = next(node for node in self.known.nodes if leaf in node.inputs or node is self.root)
+        return Autopsy(
+            str(name), "forward", "", _line(reader),
+            "it is bad before anything is computed with it",
+            "if it is a parameter, an earlier update did that (a smaller learning rate, nn.clip_grad_norm, and "
+            "the autopsy of that step); if it is data, look for missing values",
+            {}, Numbers.of(value), node=leaf,
+        )  # fmt: skip
+
+    def _harmless(self, bad: Any) -> Autopsy | None:
+        found = self._forward(first_anywhere(self.known, bad))
+        if found is not None:
+            found.note = f"the result and the gradients that are known do not show it. {found.note}".strip()
+        return found
+
+    def _found(self, node: Node, phase: str, cause: str, mend: str) -> Autopsy:
+        assert node.primitive is not None
+        found = Autopsy(
+            node.primitive.name, phase, str(node.module_path), _line(node), cause, mend, node=node
+        )
+        known = self.known.named(node)
+        found.inputs = {name: Numbers.of(value) for name, value in known.items() if value is not None}
         return found
 
     # Backward --------------------------------------------------------------------------------------------------
 
-    def first_bad_back(self, bad: Any) -> Autopsy | None:
+    def _back(self, bad: Any) -> Autopsy | None:
         """The first operation, backwards, whose derivative is bad while its cotangent is not."""
-        watched = [
-            n
-            for n in self.nodes
-            if (s := seen_of(n)) is not None and getattr(s, "cotangent", None) is not None
-        ]
-        if watched:
-            self.swept = "and so was the backward pass"
-            steps = (
-                (node, seen_of(node).cotangent, seen_of(node).shares)  # pyright: ignore[reportOptionalMemberAccess]
-                for node in reversed(watched)
-                if node.primitive is not None
+        swept = self._sweep(bad)
+        if swept is None:
+            return None
+        self.swept = "and so was the backward pass"
+        found = first_bad_back(*swept, bad)
+        if found is None:
+            return None
+        if isinstance(found, Node):
+            return self._sum(found)
+        node, (parent, share) = found.node, (found.bad_shares or [])[0]
+        # Bad where the forward pass was bad already, though the result does not show it: that came first.
+        if (before := first_bad(self.known, node, bad)) is not None:
+            return self._forward(before)
+        assert node.primitive is not None
+        value = self.known.values.get(node)
+        cause, mend = cause_back(node.primitive.name, self.known.named(node), value, found.cotangent, share)
+        told = self._found(node, "backward", cause, mend)
+        told.inputs["cotangent"] = Numbers.of(found.cotangent)
+        told.output = Numbers.of(share)
+        name = node.primitive.names(len(node.inputs))[list(node.inputs).index(parent)]
+        missing = sum(each not in self.known.values for each in self.known.nodes)
+        told.note = f"the derivative for {name}; " + (
+            f"{missing:,} values of the forward pass are not known: ag.observe() keeps all"
+            if missing
+            else "the values of the forward pass are finite"
+        )
+        return told
+
+    def _sum(self, node: Node) -> Autopsy:
+        """Bad without a bad share: the start, or a sum of cotangents."""
+        name = node.primitive.name if node.primitive else getattr(node.owner(), "name", None) or "an input"  # pyright: ignore[reportAttributeAccessIssue]
+        if node is self.root:
+            cause, mend = (
+                "the cotangent that backward() was given is not finite",
+                "look at what it was computed from",
             )
-            return next(filter(None, (self._backward(*step, bad) for step in steps)), None)
-        if any(node.saved is None and node.primitive is not None for node in self.nodes):
+        else:
+            cause = "its result is used several times, and the sum of the cotangents is bad, each of them being finite"
+            mend = "smaller steps, a normalisation before, nn.clip_grad_norm for what follows, or float64"
+        line = _line(node)
+        return Autopsy(str(name), "backward", str(node.module_path), line, cause, mend, node=node)
+
+    def _sweep(self, bad: Any) -> tuple[list[Derivative], dict[Node, Any]] | None:
+        """The steps of the backward pass and the leaves' gradients: as observed, or by a sweep made for this."""
+        seen = seen_of(self.root)
+        if seen is not None and seen.cotangent is not None:
+            return observed(self.known, bad), leaf_gradients(self.known)
+        if any(node.saved is None and node.primitive is not None for node in self.known.nodes):
             self.swept = (
                 "the backward pass was not, for backward() has freed the tape (retain_graph=True keeps it)"
             )
             return None
-        looking = _Looking(self, bad)
-        ones = np.ones(self.root.shape, self.root.dtype)
+        recorder = Recorder(bad)
         try:
-            with looking:
-                sweep([(self.root, ones)], retain_graph=True)
-        except _Found:
-            pass
+            with recorder:
+                ones = np.ones(self.root.shape, self.root.dtype)
+                return recorder.steps, sweep([(self.root, ones)], retain_graph=True)
         except Exception as error:  # an autopsy does not fail on what it examines
             self.swept = f"the backward pass raised {type(error).__name__}: {error}"
             return None
-        self.swept = "and so was the backward pass"
-        return looking.found
-
-    def _backward(self, node: Node, g: Any, shares: Iterable[tuple[Node, Any]], bad: Any) -> Autopsy | None:
-        if node.primitive is None or bad(g):
-            return None
-        for parent, share in shares:
-            if not bad(share):
-                continue
-            inputs = self.named(node)
-            cause, mend = cause_back(node.primitive.name, inputs, g)
-            name = node.primitive.names(len(node.inputs))[list(node.inputs).index(parent)]
-            found = Autopsy(
-                node.primitive.name, "backward", str(node.module_path), _line(node), cause, mend, node=node
-            )
-            found.inputs = {n: Numbers.of(each) for n, each in inputs.items()}
-            found.inputs["cotangent"] = Numbers.of(g)
-            found.output = Numbers.of(share)
-            found.note = f"the derivative for {name}; the values of the forward pass are finite"
-            return found
-        return None
-
-
-class _Found(Exception):
-    pass
-
-
-class _Looking(Observer):
-    """Ends a sweep at the first bad derivative."""
-
-    def __init__(self, tape: _Tape, bad: Any) -> None:
-        self.tape, self.bad = tape, bad
-        self.found: Autopsy | None = None
-
-    def note_derivative(
-        self, node: Node, g: Any, shares: list[tuple[Node, Any]], began: float, ended: float
-    ) -> None:
-        self.found = self.tape._backward(node, g, shares, self.bad)
-        if self.found is not None:
-            raise _Found
 
 
 def _line(node: Node) -> str:
     seen = seen_of(node)
-    return shown_line(seen.line) if seen is not None and getattr(seen, "line", ("", 0))[0] else ""
+    return shown_line(seen.line) if seen is not None and seen.line[0] else ""
 
 
 def _name(node: Node) -> str:
+    if is_program(node):
+        return "a compiled function"
     return node.primitive.name if node.primitive is not None else "a leaf"
+
+
+def _keeping(node: Node) -> str:
+    """How the values that a node was computed from can be had."""
+    if is_program(node):
+        return "a compiled function keeps its inputs with ag.compile(f, keep_inputs=True)"
+    if node.primitive is not None and node.primitive.name == "checkpoint":
+        return "without ag.checkpoint the autopsy sees what is inside"
+    return "ag.observe() keeps them all"

@@ -10,8 +10,8 @@ An observer is its thread's own: what other threads compute meanwhile it does no
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import ContextDecorator
+from collections.abc import Iterator, Sequence
+from contextlib import ContextDecorator, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,14 +25,14 @@ from autograd_core.tape import Node, Static, Value, apply, array_of, count_obser
 class Observer(ContextDecorator):
     """A context whose `note` and `note_derivative` are called for everything that runs in it. Contexts nest.
 
-    What observers take for themselves adds up in `tape.state.looked`: who takes times subtracts it.
+    One object may be entered again while it looks on, and left in any order: it is told of everything once.
     """
 
-    outer: Observer | None = None
     by_rows = False  # compiled programs run row by row, and `note_instruction` is called for each
 
     def __enter__(self) -> Self:
-        self.outer, state.observer = state.observer, self
+        present = state.observer.entered if state.observer is not None else ()
+        state.observer = Watch((*present, self))
         count_observers(1)
         return self
 
@@ -40,74 +40,12 @@ class Observer(ContextDecorator):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         count_observers(-1)
-        state.observer = self.outer
-
-    def operation(self, primitive: Any, args: Sequence[Any], params: Static) -> Any:
-        """Run an operation and tell all observers of it."""
-        state.observer = None
-        try:
-            began = time.perf_counter()
-            result = apply(primitive, args, params)
-            ended = time.perf_counter()
-        finally:
-            state.observer = self
-        looking: Observer | None = self
-        while looking is not None:
-            looking.note(primitive, args, result, began, ended)
-            looking = looking.outer
-        state.looked += time.perf_counter() - ended
-        return result
-
-    def derivative(self, node: Node, g: Any, oldest: int, as_tensors: bool) -> list[tuple[Node, Any]]:
-        """Run a node's derivative rules and tell all observers of them."""
-        deriving, state.deriving = state.deriving, True
-        state.within += 1
-        try:
-            began = time.perf_counter()
-            shares = pull_back(node, g, oldest, as_tensors)
-            ended = time.perf_counter()
-        finally:
-            state.within -= 1
-            state.deriving = deriving
-        looking: Observer | None = self
-        while looking is not None:
-            looking.note_derivative(node, g, shares, began, ended)
-            looking = looking.outer
-        state.looked += time.perf_counter() - ended
-        return shares
-
-    def program(self, variant: Any, given: list[Any]) -> Any:
-        """Replay a compiled function; row by row, if an observer asks for that, and tell all of them."""
-        looking: list[Observer] = [self]
-        while (outer := looking[-1].outer) is not None:
-            looking.append(outer)
-        if not any(each.by_rows for each in looking):
-            return variant.replay(given)
-
-        def tell(row: int, began: float, ended: float) -> None:
-            for each in looking:
-                each.note_instruction(variant, row, began, ended)
-            state.looked += time.perf_counter() - ended
-
-        state.within += 1
-        try:
-            began = time.perf_counter()
-            arrays = variant.replay(given, tell)
-            ended = time.perf_counter()
-        finally:
-            state.within -= 1
-        for each in looking:
-            each.note_program(variant, began, ended)
-        state.looked += time.perf_counter() - ended
-        return arrays
-
-    def compiled(self, variant: Any, began: float, ended: float) -> None:
-        """Tell all observers that a function has been made a program."""
-        looking: Observer | None = self
-        while looking is not None:
-            looking.note_compiled(variant, began, ended)
-            looking = looking.outer
-        state.looked += time.perf_counter() - ended
+        present = list(state.observer.entered) if state.observer is not None else []
+        if self in present:
+            present.reverse()
+            present.remove(self)  # the innermost
+            present.reverse()
+        state.observer = Watch(tuple(present)) if present else None
 
     def note(self, primitive: Any, args: Sequence[Any], result: Value, began: float, ended: float) -> None:
         """An operation has run; times are time.perf_counter()'s, in seconds."""
@@ -127,14 +65,93 @@ class Observer(ContextDecorator):
         """A function was captured, and its program is made: fused, compiled, given memory."""
 
 
+class Watch:
+    """The observers of a thread: runs what they look at, and tells all of them.
+
+    What they take for themselves adds up in `tape.state.looked`: who takes times subtracts it.
+    """
+
+    def __init__(self, entered: tuple[Observer, ...]) -> None:
+        self.entered = entered  # in this order, some perhaps more than once
+        self.observers = tuple(dict.fromkeys(reversed(entered)))  # the innermost is told first
+
+    def operation(self, primitive: Any, args: Sequence[Any], params: Static) -> Any:
+        """Run an operation."""
+        state.observer = None
+        try:
+            began = time.perf_counter()
+            result = apply(primitive, args, params)
+            ended = time.perf_counter()
+        finally:
+            state.observer = self
+        for each in self.observers:
+            each.note(primitive, args, result, began, ended)
+        state.looked += time.perf_counter() - ended
+        return result
+
+    def derivative(self, node: Node, g: Any, oldest: int, as_tensors: bool) -> list[tuple[Node, Any]]:
+        """Run a node's derivative rules."""
+        deriving, state.deriving = state.deriving, True
+        state.within += 1
+        try:
+            began = time.perf_counter()
+            shares = pull_back(node, g, oldest, as_tensors)
+            ended = time.perf_counter()
+        finally:
+            state.within -= 1
+            state.deriving = deriving
+        for each in self.observers:
+            each.note_derivative(node, g, shares, began, ended)
+        state.looked += time.perf_counter() - ended
+        return shares
+
+    def program(self, variant: Any, given: list[Any]) -> Any:
+        """Replay a compiled function; row by row, if an observer asks for that."""
+        if not any(each.by_rows for each in self.observers):
+            return variant.replay(given)
+
+        def tell(row: int, began: float, ended: float) -> None:
+            for each in self.observers:
+                each.note_instruction(variant, row, began, ended)
+            state.looked += time.perf_counter() - ended
+
+        state.within += 1
+        try:
+            began = time.perf_counter()
+            arrays = variant.replay(given, tell)
+            ended = time.perf_counter()
+        finally:
+            state.within -= 1
+        for each in self.observers:
+            each.note_program(variant, began, ended)
+        state.looked += time.perf_counter() - ended
+        return arrays
+
+    def compiled(self, variant: Any, began: float, ended: float) -> None:
+        """A function has been made a program."""
+        for each in self.observers:
+            each.note_compiled(variant, began, ended)
+        state.looked += time.perf_counter() - ended
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Nobody looks on: for sweeps and runs that are not the program's own."""
+    before, state.observer = state.observer, None
+    try:
+        yield
+    finally:
+        state.observer = before
+
+
 class Seen:
-    """What an observer kept of one operation, on `Node.seen`."""
+    """What an observer kept of one operation, on `Node.seen`. Leaves, which outlive their graphs, have none."""
 
     __slots__ = ("cotangent", "inputs", "line", "seconds", "seconds_back", "shares", "value")
 
     def __init__(self, value: Any, inputs: tuple[Any, ...], line: tuple[str, int], seconds: float) -> None:
         self.value = value  # the result, an array
-        self.inputs = inputs  # arrays and numbers; of a leaf none
+        self.inputs = inputs  # arrays and numbers
         self.line = line  # file and number
         self.seconds = seconds
         self.cotangent: Any = None  # once a backward pass came by
@@ -167,9 +184,6 @@ class observe(Observer):
         line = calling_line()
         inputs = tuple(array_of(a) if isinstance(a, Value | np.ndarray | list) else a for a in args)
         node.seen = Seen(result.array, inputs, line, ended - began)
-        for parent, array in zip(node.inputs, inputs):
-            if parent is not None and parent.primitive is None:
-                parent.seen = Seen(array, (), line, 0.0)
 
     def note_derivative(
         self, node: Node, g: Any, shares: list[tuple[Node, Any]], began: float, ended: float
@@ -180,12 +194,6 @@ class observe(Observer):
         seen.cotangent = array_of(g)
         seen.shares = [(parent, array_of(share)) for parent, share in shares]
         seen.seconds_back += ended - began
-        for parent, share in seen.shares:
-            if parent.primitive is None:
-                kept = getattr(parent, "seen", None)
-                if kept is None:
-                    kept = parent.seen = Seen(None, (), ("", 0), 0.0)
-                kept.cotangent = share if kept.cotangent is None else kept.cotangent + share
 
 
 def seen_of(node: Node) -> Seen | None:

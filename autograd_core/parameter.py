@@ -7,7 +7,7 @@ from typing import Any, Self
 from autograd_core.dtypes import DTypeLike, as_array
 from autograd_core.errors import describe
 from autograd_core.ops.elementwise import astype
-from autograd_core.tape import Value, capturing, state
+from autograd_core.tape import Value, capturing, replaced, state
 from autograd_core.tensor import Operand, Tensor
 
 
@@ -32,6 +32,7 @@ class _State(Tensor):
                 array = astype(value, dtype=self.array.dtype).array
             capture.touch(self)
         self.array = array if array.dtype == self.array.dtype else array.astype(self.array.dtype)
+        replaced(self)
 
     def _rebind(self, new: Tensor, operation: str) -> Self:
         if state.recording and new.node is not None:

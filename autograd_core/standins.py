@@ -5,12 +5,13 @@ Nodes that stand for those operations are made after the fact, and drawn like an
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from autograd_core.graph import Graph, drawing
+from autograd_core.graph import Graph, draw, drawing
 from autograd_core.graph.model import Picture
 from autograd_core.graph.program import Program
 from autograd_core.tape import Leaf, Node, like, state
@@ -36,13 +37,33 @@ def draw_failed(**options: Any) -> Graph:
     node = _stand_in(
         failed.primitive, failed.inputs, failed.params, failed.arrays, failed.module_path, nothing
     )
-    program = Program([node])
-    graph = drawing(program, bad=node, **options)
+    graph = draw(node, bad=node, **options)
+    graph.note = f"✗ raised: {failed.message}"
+    other = _another_error(failed.message)
+    if other:
+        graph.note += f" · {other}"
+        graph.picture.caption += f" · {other}"
+    assert graph.arranged is not None
+    position = graph.arranged.program.position[node]
     for box in graph.picture.boxes:
-        if program.position[node] in box.operations:
+        if position in box.operations:
             box.lines = ["✗ raised:", *_wrapped(failed.message)]
             box.output = False
     return graph
+
+
+def _another_error(message: str) -> str:
+    """A word of warning where the error that is being handled, or went uncaught last, is not the operation's."""
+    error = sys.exc_info()[1] or getattr(sys, "last_value", None)
+    if error is None:
+        return ""
+    latest, chain = error, []
+    while error is not None and len(chain) < 100:
+        chain.append(str(error))
+        error = error.__cause__ or error.__context__
+    if any(message in text or message in getattr(latest, "__notes__", ()) for text in chain):
+        return ""
+    return f"an earlier error: {type(latest).__name__} was not raised by an operation"
 
 
 def _wrapped(text: str) -> list[str]:
@@ -55,7 +76,16 @@ def _wrapped(text: str) -> list[str]:
 
 
 def draw_compiled(compiled: Any, **options: Any) -> Graph:
-    """What the last captured program computes: operations as captured, each with the instruction that it is part of."""
+    """What the last captured program computes: operations as captured, each with the instruction that it is part of.
+
+    TypeError for options that want a tape: a program keeps none.
+    """
+    wrong = options.keys() & {"values", "between", "around", "bad", "names"}
+    if wrong:
+        raise TypeError(
+            f"draw: a compiled function has no tape for {', '.join(sorted(wrong))}: draw what the same function gives "
+            "uncompiled"
+        )
     variants = [variant for kept in compiled.variants.values() for variant in kept]
     if not variants:
         raise ValueError("draw: this compiled function was not called yet, so nothing is captured")

@@ -12,7 +12,18 @@ import numpy as np
 
 from autograd_core.dtypes import Array, Shape
 from autograd_core.errors import describe, explain
-from autograd_core.tape import Leaf, Node, Value, array_of, capturing, observer, recording, state, wrap
+from autograd_core.tape import (
+    Failed,
+    Leaf,
+    Node,
+    Value,
+    array_of,
+    capturing,
+    observer,
+    recording,
+    state,
+    wrap,
+)
 
 FREED = (
     "backward: the saved arrays of this graph were freed by an earlier backward(): pass retain_graph=True to that "
@@ -117,9 +128,13 @@ def _explained(error: Exception, node: Node, position: int, g: Any) -> Exception
     primitive = node.primitive
     assert primitive is not None
     name = primitive.names(len(node.inputs))[position]
-    return explain(
-        error, f"{primitive.name}, derivative for {name}", ["cotangent"], [array_of(g)], node.module_path
+    given = array_of(g)
+    explained = explain(
+        error, f"{primitive.name}, derivative for {name}", ["cotangent"], [given], node.module_path
     )
+    if not isinstance(error, MemoryError):
+        state.failed = Failed.of(primitive, node.inputs, (), node.params, str(node.module_path), explained)
+    return explained
 
 
 def _as_tensors(node: Node, saved: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -37,10 +37,11 @@ class _ThreadState(threading.local):
     assigning = True
     module_path = ""
     capture: Any = None  # the compiler's record of what is computed
-    observer: Any = None  # the innermost of those that look on (observer.py)
+    observer: Any = None  # those that look on (observer.Watch)
     looked = 0.0  # seconds that they have taken for themselves
     within = 0  # how many derivative rules and compiled programs are running, one inside the other, under their eyes
     deriving = False  # a sweep runs whose rules are recorded or looked at
+    failed: Any = None  # the operation that raised last, a Failed
 
 
 state = _ThreadState()
@@ -160,14 +161,23 @@ class Leaf(Node):
     """Where the tape begins: a tensor that requires a gradient and was not computed.
 
     The gradient is handed to the tensor itself, through a weak reference: a gradient may have a graph of its own
-    (create_graph) that leads back to this node, and a strong one would close a cycle.
+    (create_graph) that leads back to this node, and a strong one would close a cycle. What was recorded before `since`
+    has read another array than the tensor has now.
     """
 
-    __slots__ = ("owner",)
+    __slots__ = ("kind", "owner", "since")
 
     def __init__(self, owner: "Value") -> None:
         super().__init__(None, (), _NO_PARAMS, None, None, owner.array)
         self.owner = weakref.ref(owner)
+        self.kind = type(owner)
+        self.since = self.index
+
+
+def replaced(owner: "Value") -> None:
+    """A tensor has got another array."""
+    if (leaf := owner.node) is not None and leaf.primitive is None:
+        leaf.since = _next_index()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Value:
@@ -233,13 +243,20 @@ def lifted(primitive: "Primitive", arrays: list[Any], params: Static, out: Array
     if any(isinstance(a, np.ndarray) and a.dtype.kind != "f" for a in arrays):
         out = np.asarray(primitive.forward(*map(_at_least_float32, arrays), **params))
     if out.dtype.char not in _COMPUTED:
-        error = TypeError(f"the forward function returned {out.dtype}, in which the engine does not compute")
-        raise explain(error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path)
+        raise TypeError(f"the forward function returned {out.dtype}, in which the engine does not compute")
     return out
 
 
+def _as_array(out: Any) -> Array:
+    if isinstance(out, tuple | list):
+        raise TypeError(
+            f"the forward function returned a {type(out).__name__}: a primitive has one output, an array"
+        )
+    return np.asarray(out)
+
+
 class Failed(NamedTuple):
-    """An operation that raised. Arrays have their shape and dtype only."""
+    """An operation that raised, without any numbers: arrays have their shape and dtype only."""
 
     primitive: "Primitive"
     inputs: "list[Node | None]"
@@ -247,6 +264,42 @@ class Failed(NamedTuple):
     params: Static
     module_path: str
     message: str
+
+    @classmethod
+    def of(
+        cls, primitive: "Primitive", inputs: "Sequence[Node | None]", arrays: Sequence[Any], params: Static,
+        module_path: str, error: Exception,
+    ) -> "Failed":  # fmt: skip
+        """What there is to remember of it."""
+        outlines = _outlines(inputs)
+        kept = [outlines.get(node) for node in inputs]
+        return cls(primitive, kept, [_outline(a) for a in arrays], params, module_path, str(error))
+
+
+def _outline(value: Any) -> Any:
+    return like(value) if isinstance(value, np.ndarray) else value
+
+
+def _outlines(nodes: "Sequence[Node | None]") -> "dict[Node | None, Node]":
+    """The graph above some nodes, with nothing that takes memory: a picture of it can be asked for much later."""
+    found: dict[Node, None] = {}
+    todo = [node for node in nodes if node is not None]
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found[node] = None
+            todo += [parent for parent in node.inputs if parent is not None]
+    made: dict[Node | None, Node] = {}
+    for node in sorted(found, key=lambda each: each.index):
+        if node.primitive is None:
+            made[node] = node
+            continue
+        made[node] = copy = Node.__new__(Node)
+        for name in ("dtype", "index", "module_path", "params", "plan", "primitive", "shape"):
+            setattr(copy, name, getattr(node, name))
+        copy.inputs = [made.get(parent) for parent in node.inputs]
+        copy.saved = None if node.saved is None else tuple(map(_outline, node.saved))
+    return made
 
 
 def like(array: Array) -> Array:
@@ -280,21 +333,15 @@ def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARA
         bit <<= 1
     try:
         out = primitive.forward(*arrays, **params)
+        if type(out) is not np.ndarray:
+            out = _as_array(out)
+        if out.dtype.char not in _COMPUTED:
+            out = lifted(primitive, arrays, params, out)
     except Exception as error:
         explained = explain(error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path)
-        if not isinstance(error, MemoryError):  # then the graph had better be freed
-            kept = [like(a) if isinstance(a, np.ndarray) else a for a in arrays]
-            state.failed = Failed(primitive, inputs, kept, params, state.module_path, str(explained))
+        if not isinstance(error, MemoryError):
+            state.failed = Failed.of(primitive, inputs, arrays, params, state.module_path, explained)
         raise explained from error
-    if type(out) is not np.ndarray:
-        if isinstance(out, tuple | list):
-            error = TypeError(
-                f"the forward function returned a {type(out).__name__}: a primitive has one output, an array"
-            )
-            raise explain(error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path)
-        out = np.asarray(out)
-    if out.dtype.char not in _COMPUTED:
-        out = lifted(primitive, arrays, params, out)
     if captures and state.capture is not None:
         state.capture.record(primitive, args, arrays, params, out)
     if needs and state.recording and out.dtype.kind == "f":

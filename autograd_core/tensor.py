@@ -27,6 +27,7 @@ from autograd_core.tape import (
     apply,
     capturing,
     operand_array,
+    replaced,
     set_result_type,
     state,
     structure,
@@ -280,6 +281,7 @@ class Tensor(Value):
         if state.recording or self.node is None:
             self.node = new.node
         self.array = new.array
+        replaced(self)
         return self
 
     # Operators --------------------------------------------------------------------------------------------

@@ -283,6 +283,7 @@ class ModulePath(str):
     kinds: tuple[str, ...]
     places: "dict[int, tuple[weakref.ref[Module], ModulePath]]"
     module: "weakref.ref[Module]"
+    root: "ModulePath"  # of the module that no other called
 
 
 def _extend(outer: str, name: str, module: Module) -> ModulePath:
@@ -291,6 +292,7 @@ def _extend(outer: str, name: str, module: Module) -> ModulePath:
     path.kinds = (*getattr(outer, "kinds", ()), *[""] * name.count("."), type(module).__name__)
     path.places = {}
     path.module = weakref.ref(module)
+    path.root = outer.root if isinstance(outer, ModulePath) else path
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from autograd_core.dtypes import Array
 from autograd_core.errors import describe
 from autograd_core.parameter import Buffer, Parameter
-from autograd_core.tape import capturing, recording, state
+from autograd_core.tape import capturing, recording, replaced, state
 from autograd_core.tensor import Tensor
 
 Params = Iterable[Parameter] | Iterable[tuple[str, Parameter]]
@@ -114,6 +114,7 @@ class Optimizer:
             else:
                 new, _ = update(x, grad.array, (), rates)
             p.array = _array(new, dtype)
+            replaced(p)
         self.counts.array = np.array(counts, np.int64)
 
     def recorded_step(self) -> None:

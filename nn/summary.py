@@ -8,7 +8,7 @@ from typing import Any
 import autograd_core as ag
 from autograd_core import Parameter, Tensor
 from autograd_core.tape import state
-from autograd_core.units import in_bytes
+from autograd_core.wording import in_bytes
 from nn.module import Module, walk
 
 

@@ -14,6 +14,7 @@ import autograd_core
 from autograd_core.dtypes import as_array, is_float
 from autograd_core.errors import TracedValueError
 from autograd_core.parameter import Buffer
+from autograd_core.random import stream
 from autograd_core.tape import Value, recording
 from autograd_core.tensor import Tensor
 from nn.data import repeatable
@@ -169,7 +170,7 @@ class _Trainer:
         known = isinstance(optimizer, Optimizer) and type(optimizer).step is Optimizer.step
         self.compiled = autograd_core.compile(self.step) if compile and known else None
         owners = (model.parameters(), model.buffers(), _states(optimizer), _states(schedule))
-        self.states = [state for states in owners for state in states]
+        self.states = [stream, *(state for states in owners for state in states)]
         self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule
@@ -240,11 +241,14 @@ class _Trainer:
         return loss, prediction
 
     def autopsy(self, inputs: list[Any], target: Any) -> Any:
-        """Of the loss of a batch, computed anew; all states stay as they are."""
+        """Of the loss of a batch, computed anew; all states stay as they are. What it raises is told, not raised."""
         before = [(state, state.array) for state in self.states]
         try:
             with autograd_core.observe():
-                return autograd_core.autopsy(self.loss(self.model(*inputs), target))
+                loss = self.loss(self.model(*inputs), target)
+            return autograd_core.autopsy(loss)
+        except Exception as error:
+            return f"it raised {type(error).__name__}: {error}"
         finally:
             for state, array in before:
                 state.array = array

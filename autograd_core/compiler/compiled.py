@@ -57,7 +57,8 @@ class Compiled:
                         self.rerun = Rerun(self.function, variant, args, params)
                     if self.verify_every and self.calls % self.verify_every == 0:
                         return verified(self.function, variant, args, params, given)
-                    return variant.run(given)
+                    result = variant.run(given)
+                    return result if self.rerun is None else self.rerun.gave(result)
             began = time.perf_counter()
             self.rerun = None
             result, variant = capture(self.function, args, params)

@@ -10,7 +10,7 @@ from autograd_core.compiler.graph import Reduce, Scalar, View
 from autograd_core.compiler.loops import Loop
 from autograd_core.compiler.program import Instruction
 from autograd_core.compiler.variant import Variant
-from autograd_core.units import in_bytes
+from autograd_core.wording import in_bytes
 
 _INFIX = {
     "add": "+", "subtract": "-", "multiply": "·", "divide": "/", "power": "**", "remainder": "%", "floor_divide": "//",

@@ -23,7 +23,7 @@ from autograd_core.kernels import threads
 from autograd_core.kernels.replay import run
 from autograd_core.ops.define import registry
 from autograd_core.tape import Value as TapeValue
-from autograd_core.tape import lifted
+from autograd_core.tape import lifted, replaced
 from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, one_blas_thread
 
@@ -82,6 +82,7 @@ class Replay:
         self.states = [value for value, _ in states]
         self.owners = [owner for _, owner in states]
         self.written = sum(value in written for value in self.states)
+        self.learned = [owner for owner in self.owners[: self.written] if owner.node is not None]
         self.others = [(v, s) for v, s in sources.items() if not isinstance(s, Argument | Held)]
         self.bound: list[Any] = [None] * len(states)
         self.last: dict[Value, Any] = {}  # keeps the other sources' arrays alive
@@ -203,11 +204,10 @@ class Replay:
         if registry.get(primitive.name) is not primitive:  # a user's own may keep what it is given
             arrays = [a.copy() if isinstance(a, np.ndarray) else a for a in arrays]
         try:
-            found = np.asarray(primitive.forward(*arrays, **params))
+            found = lifted(primitive, arrays, params, np.asarray(primitive.forward(*arrays, **params)))
         except Exception as error:
             names = primitive.names(len(arrays))
             raise explain(error, primitive.name, names, arrays, call.module_path) from error
-        found = lifted(primitive, arrays, params, found)
         if (found.shape, found.dtype) != (out.shape, out.dtype):
             raise TracedValueError(
                 f"{primitive.name} returned {describe(found)} now, {describe(out)} when it was captured: results "
@@ -232,12 +232,15 @@ class Replay:
         arrays, tensors = self.left.arrays, self.tensors
         self._leave_gradients(arrays, tensors)
         following = iter(arrays[len(tensors) :])
+        for owner in self.learned:
+            replaced(owner)
         for effect in self.effects:
             owner = effect.owner if effect.argument is None else given[effect.argument]
             if effect.value is None:
                 owner._grad = None
             elif effect.kind == "array":
                 owner.array = next(following)
+                replaced(owner)
             else:
                 owner._grad = Tensor(next(following))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from autograd_core import tree
 from autograd_core.compiler.variant import Variant
 from autograd_core.dtypes import as_array
 from autograd_core.observer import observe
-from autograd_core.tape import Value, state
+from autograd_core.tape import Leaf, Value, state
 from autograd_core.tensor import Tensor
 
 
@@ -22,21 +24,69 @@ class Rerun:
         self.function = function
         replay = variant.replay
         owners = [*replay.owners, *replay.graded, *(e.owner for e in replay.effects if e.owner is not None)]
-        self.before = _held(owners)
+        given = [leaf for leaf in tree.leaves((args, params)) if isinstance(leaf, Tensor)]
+        self.before = _held([*owners, *given])
         self.args, self.params = tree.tree_map(_as_given, (args, params))
+        self.results: list[Any] = []  # the arrays that the replay gave
 
-    def tensors(self) -> list[Tensor]:
-        """The call's results, computed anew with everything kept for the tape; all is afterwards as it is now."""
+    def gave(self, result: Any) -> Any:
+        """The replay's result, noted and handed on."""
+        self.results = [leaf.array for leaf in tree.leaves(result) if isinstance(leaf, Tensor)]
+        return result
+
+    def tensors(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The call's results, computed anew with everything kept for the tape; all is afterwards as it is now.
+
+        And, for a function that returns nothing with a graph, the results of its operations that nothing reads.
+        """
         now = _held([owner for owner, *_ in self.before])
         recording, state.recording = state.recording, True
+        looking = _Ends()
         try:
             _put(self.before)
-            with observe():
+            with looking:
                 result = self.function(*self.args, **self.params)
         finally:
             state.recording = recording
             _put(now)
-        return [leaf for leaf in tree.leaves(result) if isinstance(leaf, Tensor)]
+        return [leaf for leaf in tree.leaves(result) if isinstance(leaf, Tensor)], looking.ends()
+
+    def differs(self, tensors: list[Tensor]) -> str:
+        """A word of warning where these results are not those of the replay; else nothing."""
+        pairs = list(zip(self.results, tensors))
+        if len(self.results) == len(tensors) and all(_alike(was, now.array) for was, now in pairs):
+            return ""
+        return (
+            "its results are not those of the last call, so it read something that has changed since: a module's "
+            "attribute, a variable"
+        )
+
+
+class _Ends(observe):
+    """Knows what was computed with a gradient and read by nothing."""
+
+    def __init__(self) -> None:
+        self.made: dict[Any, Tensor] = {}
+
+    def note(self, primitive: Any, args: Any, result: Any, began: float, ended: float) -> None:
+        super().note(primitive, args, result, began, ended)
+        for arg in args:
+            if isinstance(arg, Value):
+                self.made.pop(arg.node, None)
+        if result.node is not None and isinstance(result, Tensor):
+            self.made[result.node] = result
+
+    def ends(self) -> list[Tensor]:
+        """In the order in which they were made."""
+        return list(self.made.values())
+
+
+def _alike(was: Any, now: Any) -> bool:
+    """Equal but for what another order of the sums makes."""
+    if was.shape != now.shape or was.dtype.kind != "f":
+        return was.shape == now.shape and bool(np.array_equal(was, now))
+    with np.errstate(all="ignore"):
+        return bool(np.allclose(was, now, rtol=1e-2, atol=1e-5, equal_nan=True))
 
 
 def _as_given(value: Any) -> Any:
@@ -48,13 +98,18 @@ def _as_given(value: Any) -> Any:
     )
 
 
-def _held(owners: list[Any]) -> list[tuple[Any, Any, Any]]:
+def _held(owners: list[Any]) -> list[tuple[Any, Any, Any, int]]:
     unique = {id(owner): owner for owner in owners}
-    return [(owner, owner.array, getattr(owner, "_grad", None)) for owner in unique.values()]
+    return [
+        (owner, owner.array, getattr(owner, "_grad", None), getattr(owner.node, "since", 0))
+        for owner in unique.values()
+    ]
 
 
-def _put(held: list[tuple[Any, Any, Any]]) -> None:
-    for owner, array, grad in held:
+def _put(held: list[tuple[Any, Any, Any, int]]) -> None:
+    for owner, array, grad, since in held:
         owner.array = array
+        if isinstance(owner.node, Leaf):
+            owner.node.since = since
         if hasattr(owner, "_grad"):
             owner._grad = grad

@@ -62,14 +62,11 @@ def draw(
     >>> ag.draw((x * x).sum())
     <Graph: 2 operations, drawn as 3 boxes>
     """
-    if direction not in DIRECTIONS:
-        raise ValueError(f"draw: direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
-    if max_nodes < 20:
-        raise ValueError(f"draw: max_nodes is at least 20, not {max_nodes}")
-    if depth is not None and depth < 0:
-        raise ValueError(f"draw: depth counts levels of modules from 0, it cannot be {depth}")
-    if view not in VIEWS:
-        raise ValueError(f"draw: view is one of {', '.join(VIEWS)}, not {view!r}")
+    _check(direction, max_nodes, depth, view, between, around)
+    if not isinstance(t, Tensor | Node | Sequence):
+        raise TypeError(
+            f"draw: takes a Tensor, a list of them, or a compiled function, not {type(t).__name__}"
+        )
     tensors = [t] if isinstance(t, Tensor | Node) else t
     roots = [_root(tensor) for tensor in tensors]
     if not roots:
@@ -88,6 +85,26 @@ def draw(
             graph.picture, program, cells.values_under([each for each in tensors if isinstance(each, Tensor)])
         )
     return graph
+
+
+def _check(direction: Any, max_nodes: Any, depth: Any, view: Any, between: Any, around: Any) -> None:
+    if direction not in DIRECTIONS:
+        raise ValueError(f"draw: direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
+    if view not in VIEWS:
+        raise ValueError(f"draw: view is one of {', '.join(VIEWS)}, not {view!r}")
+    if not isinstance(max_nodes, int) or max_nodes < 20:
+        raise ValueError(f"draw: max_nodes is a whole number of at least 20, not {max_nodes!r}")
+    if depth is not None and (not isinstance(depth, int) or depth < 0):
+        raise ValueError(f"draw: depth counts levels of modules from 0, it cannot be {depth!r}")
+    if between is not None and not (isinstance(between, tuple | list) and len(between) == 2):
+        raise TypeError(f"draw: between is a pair of tensors, (x, loss), not {between!r}")
+    if around is not None and not (
+        isinstance(around, tuple | list)
+        and len(around) == 2
+        and isinstance(around[1], int)
+        and around[1] >= 1
+    ):
+        raise TypeError(f"draw: around is a tensor and a number of edges from 1, (t, 3), not {around!r}")
 
 
 def drawing(
@@ -109,7 +126,7 @@ def drawing(
     if overlay is not None:
         overlays.lay(drawn, program, overlay)
     overlays.mark(drawn, program, bad)
-    return Graph(drawn, direction, timeout, arranged, bad)
+    return Graph(drawn, direction, timeout, arranged, bad, overlay)
 
 
 def _root(tensor: Tensor | Node) -> Node:

@@ -25,10 +25,11 @@ def write(picture: Picture, program: Program, known: Known) -> None:
 
     Gradients are `.grad` of leaves, and of operations the cotangents that `ag.observe()` kept.
     """
+    halves = any(box.backward for box in picture.boxes)  # then values stand in one, gradients in the other
     for box in picture.boxes:
         node, value = held(box, program, known)
-        grad = None if node is None else _gradient(node)
-        if value is not None:
+        grad = None if node is None or (halves and not box.backward) else _gradient(node)
+        if value is not None and not box.backward:
             box.lines += cell("value", value)
         if grad is not None:
             box.lines += cell("grad", grad)

@@ -47,7 +47,9 @@ class Column:
 
 def columns(program: Program) -> dict[str, Column]:
     """All columns by name; those without numbers say in `needs` what they need."""
-    made = (_time, _time_back, _bytes, _saved, _parameters, _gradients, _updates, _activations)
+    made = (
+        _time, _time_forward, _time_back, _bytes, _saved, _parameters, _gradients, _updates, _activations,
+    )  # fmt: skip
     return {column.name: column for column in (make(program) for make in made)}
 
 
@@ -56,6 +58,14 @@ def _time(program: Program) -> Column:
     for i, node in enumerate(program.operations):
         if (seen := seen_of(node)) is not None:
             column.operations[i] = seen.seconds + seen.seconds_back
+    return column
+
+
+def _time_forward(program: Program) -> Column:
+    column = Column("forward time", "s", adds=True, needs="compute inside ag.observe()")
+    for i, node in enumerate(program.operations):
+        if (seen := seen_of(node)) is not None:
+            column.operations[i] = seen.seconds
     return column
 
 
@@ -137,17 +147,38 @@ def _gradients(program: Program) -> Column:
     return column
 
 
+def read_by(program: Program, source: Source) -> Any:
+    """The array that a source was when it was read, if an observer saw that; else None."""
+    for i, place in source.uses:
+        seen = seen_of(program.operations[i])
+        if seen is not None and place < len(seen.inputs):
+            return seen.inputs[place]
+    return None
+
+
+def cotangent_of(program: Program, source: Source) -> Any:
+    """The sum of what a leaf got from all that read it, if an observer saw that; else None."""
+    total = None
+    for i in dict.fromkeys(i for i, _ in source.uses):
+        seen = seen_of(program.operations[i])
+        for parent, share in seen.shares if seen is not None else ():
+            if parent is source.leaf:
+                total = share if total is None else total + share
+    return total
+
+
 def _updates(program: Program) -> Column:
-    """‖change‖ ÷ ‖value‖ of parameters, from the forward pass that is drawn to now."""
+    """‖change‖ ÷ ‖new value‖ of parameters, from the forward pass that is drawn to now; 1 for one that was zero."""
     needs = "compute inside ag.observe(), and take the optimizer's step"
     column = Column("update", logarithmic=True, needs=needs)
     for i, source in enumerate(program.sources):
         if source.leaf is None or source.kind != "parameter":
             continue
-        owner, seen = source.leaf.owner(), seen_of(source.leaf)
-        if owner is None or seen is None or seen.value is None or owner.array is seen.value:
+        owner, before = source.leaf.owner(), read_by(program, source)
+        if owner is None or before is None or owner.array is before:
             continue
-        column.sources[i] = _norm(owner.array - seen.value) / max(_norm(seen.value), 1e-30)
+        size = _norm(owner.array)
+        column.sources[i] = _norm(owner.array - before) / size if size else 0.0
     return column
 
 

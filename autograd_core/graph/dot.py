@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autograd_core.graph.labels import clean
 from autograd_core.graph.model import Box, Cluster, Picture
+from autograd_core.wording import clean
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -34,7 +34,7 @@ LOOKS: dict[str, dict[str, str]] = {
         "color": "#52606d",
         "margin": "0.2,0.14",
     },
-    "omitted": {"shape": "box", "style": "rounded,dashed", "color": "#7b8794"},
+    "omitted": {"shape": "box", "style": "rounded,filled,dashed", "fillcolor": "#ffffff", "color": "#7b8794"},
 }
 GRADIENT = "#d55e00"
 MARKS = {

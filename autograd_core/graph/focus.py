@@ -31,5 +31,7 @@ def around(middle: Node, hops: int, roots: Iterable[Node]) -> set[Node]:
     found = edge = {middle}
     for _ in range(hops):
         edge = {n for node in edge for n in (*node.inputs, *readers.get(node, ())) if n is not None} - found
+        if not edge:
+            break
         found = found | edge
     return found

@@ -55,13 +55,16 @@ def build(program: Program) -> list[Group]:
     previous: str | None = None
     for i, node in enumerate(program.operations):
         path = node.module_path
-        if path != previous:
+        other = getattr(path, "root", None) is not getattr(
+            previous, "root", None
+        )  # another model of that name
+        if path != previous or other:
             previous = path
             if path not in split:
                 split[path] = segments(path)
             titles, kinds = split[path]
             common = 0
-            while common < min(len(stack), len(titles)) and stack[common][0] == titles[common]:
+            while not other and common < min(len(stack), len(titles)) and stack[common][0] == titles[common]:
                 common += 1
             for _, closed in stack[common:]:
                 closed.stop = i

@@ -29,12 +29,15 @@ class Graph:
         timeout: float = 30.0,
         arranged: Arranged | None = None,
         bad: Node | None = None,
+        overlay: str | None = None,
     ) -> None:
         self.picture = picture
         self.direction = direction
         self.timeout = timeout
         self.arranged = arranged
         self.bad = bad
+        self.overlay = overlay
+        self.note = ""  # a line that the page shows besides
 
     @cached_property
     def dot(self) -> str:
@@ -51,7 +54,11 @@ class Graph:
         return self._svg
 
     def html(self) -> str:
-        """An interactive page in one file: modules open and close, nothing is loaded from anywhere."""
+        """An interactive page in one file: modules open and close, nothing is loaded from anywhere.
+
+        It shows the forward pass from top to bottom, whatever `view`, `values` and `direction` are, and begins with the
+        colours of `overlay`.
+        """
         from autograd_core.graph.columns import columns
         from autograd_core.graph.overlay import positions
         from autograd_core.graph.page import page
@@ -61,7 +68,10 @@ class Graph:
                 "draw: this graph was made from a picture alone, a page needs the graph: ag.draw(...)"
             )
         program = self.arranged.program
-        return page(self.arranged, columns(program).values(), *positions(program, self.bad))
+        marks = positions(program, self.bad)
+        return page(
+            self.arranged, columns(program).values(), *marks, overlay=self.overlay or "", note=self.note
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write `.html` (interactive), `.dot` (text), `.svg`, `.png` or `.pdf`, as the suffix says; returns the path.

@@ -1,6 +1,5 @@
 """What stands in a picture's boxes, as plain text. Nothing here depends on addresses or counters of the process."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,25 +8,9 @@ import numpy as np
 from autograd_core.graph.groups import Group, Item
 from autograd_core.graph.program import Program, Source, known_constants
 from autograd_core.tape import Node
+from autograd_core.wording import LONGEST_NAME, clean
 
-LONGEST_NAME = 48
 LONGEST_VALUE = 32
-
-
-def clean(text: str, longest: int = LONGEST_NAME) -> str:
-    """One line that can be shown: no control, formatting or private characters, shortened in the middle."""
-    text = text[: 8 * longest]
-    shown = "".join(_visible(c) for c in text).strip()
-    if len(shown) > longest:
-        head = longest * 2 // 3
-        shown = f"{shown[:head]}…{shown[head + 1 - longest :]}"
-    return shown
-
-
-def _visible(character: str) -> str:
-    if character.isspace():
-        return " "
-    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character)[0] == "C" else character
 
 
 def array_type(dtype: Any, shape: Sequence[int]) -> str:

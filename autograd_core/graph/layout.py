@@ -35,7 +35,9 @@ def svg(picture: Picture, looks: dict[str, dict[str, str]]) -> str:
     places: dict[int, _Part] = {}
     frames: list[_Part] = []
     _place(top, places, frames)
-    width, height = top.width, top.height + LINE * 2
+    tracks: list[float] = []
+    arrows = [_arrow(edge, places, tracks) for edge in picture.edges]
+    width, height = max([top.width, *(right + MARGIN for right in tracks)]), top.height + LINE * 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'height="{height:.0f}" font-family="Helvetica,Arial,sans-serif">',
@@ -44,7 +46,7 @@ def svg(picture: Picture, looks: dict[str, dict[str, str]]) -> str:
         f'<path d="M0,0 L8,4 L0,8 z" fill="{QUIET}"/></marker></defs>',
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="white"/>',
         *map(_frame, frames),
-        *(_arrow(edge, places) for edge in picture.edges),
+        *arrows,
         *(_box(places[box.id], box, looks) for box in picture.boxes),
         _text(MARGIN, height - LINE, picture.caption, 11, QUIET, "start"),
     ]
@@ -181,25 +183,46 @@ def _box(part: _Part, box: Box, looks: dict[str, dict[str, str]]) -> str:
     )
 
 
-def _arrow(edge: Edge, places: dict[int, _Part]) -> str:
-    """A curve from below one box to above the other, or around what stands between them."""
+def _arrow(edge: Edge, places: dict[int, _Part], tracks: list[float]) -> str:
+    """A curve from below one box to above the other, or a track around what stands between them."""
     start, end = places[edge.source], places[edge.target]
     x1, y1 = start.x + start.width / 2, start.y + start.height
     x2, y2 = end.x + end.width / 2, end.y
     bend = max(abs(y2 - y1) / 2, 20)
     path = f"M{x1:.1f},{y1:.1f} C{x1:.1f},{y1 + bend:.1f} {x2:.1f},{y2 - bend:.1f} {x2:.1f},{y2:.1f}"
-    between = [p for p in places.values() if y1 < p.y and p.y + p.height < y2 and _crossed(p, x1, y1, x2, y2)]
-    if between or edge.handed_on or edge.turn:
-        x1, y1 = start.x + start.width, start.y + start.height / 2
-        x2, y2 = end.x + end.width, end.y + end.height / 2
-        out = max(x1, x2, *(p.x + p.width for p in between)) + 30
-        path = f"M{x1:.1f},{y1:.1f} C{out:.1f},{y1:.1f} {out:.1f},{y2:.1f} {x2:.1f},{y2:.1f}"
+    upper, lower = min(y1, end.y), max(start.y, y2)  # an arrow to the next repetition goes up
+    between = [p for p in places.values() if upper <= p.y and p.y + p.height <= lower]
     if edge.turn:
-        path = f"M{x1:.1f},{y1:.1f} L{end.x:.1f},{y2:.1f}"
+        path = f"M{start.x + start.width:.1f},{y1 - 15:.1f} L{end.x:.1f},{y2 + 15:.1f}"
+    elif edge.handed_on or any(_crossed(p, x1, y1, x2, y2) for p in between):
+        path = _track(start, end, between, places, tracks)
     colour = "#cc79a7" if edge.handed_on else "#d55e00" if edge.gradient or edge.turn else QUIET
     style = f'fill="none" stroke="{colour}"' + (' stroke-dasharray="5 3"' if edge.handed_on else "")
     ends = 'marker-start="url(#tip)"' if edge.gradient else 'marker-end="url(#tip)"'
-    return f'<path class="edge" d="{path}" {style} {ends}/>'
+    name = f'data-edge="b{edge.source}-&gt;b{edge.target}"'
+    return f'<g class="edge" {name}><path d="{path}" {style} {ends}/></g>'
+
+
+def _track(
+    start: _Part, end: _Part, between: list[_Part], places: dict[int, _Part], tracks: list[float]
+) -> str:
+    """Down into the gap between rows, out to the right of all that is on the way, along, and back: each on its own."""
+    x1, y1 = start.x + start.width / 2, start.y + start.height
+    x2, y2 = end.x + end.width / 2, end.y
+    turn = 8 + 3 * (len(tracks) % 5)
+    low = max((p.y + p.height for p in places.values() if p.y == start.y), default=y1) + turn
+    high = y2 - turn
+    right = max(p.x + p.width for p in (*between, start, end))
+    right += 14 + 7 * sum(right <= taken < right + 200 for taken in tracks)
+    tracks.append(right)
+    r = 6 if right > max(x1, x2) + 12 else 0
+    down = 1 if high >= low else -1
+    return (
+        f"M{x1:.1f},{y1:.1f} L{x1:.1f},{low - r:.1f} Q{x1:.1f},{low:.1f} {x1 + r:.1f},{low:.1f} "
+        f"L{right - r:.1f},{low:.1f} Q{right:.1f},{low:.1f} {right:.1f},{low + down * r:.1f} "
+        f"L{right:.1f},{high - down * r:.1f} Q{right:.1f},{high:.1f} {right - r:.1f},{high:.1f} "
+        f"L{x2 + r:.1f},{high:.1f} Q{x2:.1f},{high:.1f} {x2:.1f},{high + r:.1f} L{x2:.1f},{y2:.1f}"
+    )
 
 
 def _crossed(part: _Part, x1: float, y1: float, x2: float, y2: float) -> bool:

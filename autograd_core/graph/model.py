@@ -15,6 +15,7 @@ from autograd_core.graph import labels
 from autograd_core.graph.collapse import collapse, representatives
 from autograd_core.graph.groups import MAX_DEPTH, Group, Item, build, start_of
 from autograd_core.graph.program import Program, Source
+from autograd_core.wording import clean
 
 EDGES_PER_BOX = 2  # Graphviz takes minutes on denser graphs of a few hundred boxes, and nobody can read them
 # An edge costs the layout a node in every row that it passes. 200 boxes in a chain with edges at random between them
@@ -40,6 +41,8 @@ class Box:
     sources: list[int] = field(default_factory=list)
     fill: str = ""  # a colour that stands for a number, from overlay.py
     mark: str = ""  # "bad" or "no gradient"
+    backward: bool = False  # of the backward pass, in views that have it
+    repeats: int = 1  # merged repetitions that it stands for
 
 
 @dataclass(slots=True)
@@ -370,6 +373,9 @@ class _Plan:
         place = {id(source): i for i, source in enumerate(program.sources)}
         for id_, some in [*self.source_boxes.items(), *self.inside.items()]:
             self.boxes[id_].sources += [place[id(source)] for m in some for source in m.sources]
+        for box in self.boxes:
+            start, stop, _ = self.spans.get(box.id, (0, 1, None))
+            box.repeats = max(len(box.operations) // (stop - start), 1)
         for id_, (i, group) in self.operation_of.items():
             self._write_operation(self.boxes[id_], i, group)
         for id_, (start, stop, group) in self.spans.items():
@@ -397,7 +403,7 @@ class _Plan:
             labels.array_type(node.dtype, node.shape),
         ]
         if (name := self.program.names.get(node)) is not None:
-            box.lines.insert(0, f"= {labels.clean(name)}")
+            box.lines.insert(0, f"= {clean(name)}")
         box.tooltip = f"{node.module_path}: {box.title}" if node.module_path else box.title
 
     def _write_span(self, box: Box, start: int, stop: int, group: Group | None) -> None:
@@ -409,7 +415,12 @@ class _Plan:
             box.title, subtitle = labels.group_title(group, self.program)
             box.lines = [line for line in (subtitle, many) if line]
             box.tooltip = f"{box.title}: not opened to keep the picture readable"
-        sources = [s for m in self.inside.get(box.id, ()) for s in m.sources if s.kind == "parameter"]
+        sources = [
+            source
+            for m in self.inside.get(box.id, ())
+            for source in m.sources[: -(-len(m.sources) // box.repeats)]  # of one repetition
+            if source.kind == "parameter"
+        ]
         if sources:
             values = sum(math.prod(s.shape) for s in sources)
             box.lines.append(

@@ -10,36 +10,60 @@ import math
 from autograd_core.graph.columns import columns, gradient_of, wants_gradient
 from autograd_core.graph.model import Picture
 from autograd_core.graph.program import Program
+from autograd_core.observer import seen_of
 from autograd_core.tape import Node
-from autograd_core.units import in_bytes, in_time
+from autograd_core.wording import in_bytes, in_time
 
 FULL = (240, 150, 60)  # the tint of the largest number
 DECADES = 6  # of a logarithmic column, from the largest number down to white
 
 
+# What a column means in a picture with both passes: which one the forward half shows, and the backward half.
+HALVES = {
+    "time": ("forward time", "backward time"), "forward time": ("forward time", ""),
+    "backward time": ("", "backward time"), "bytes": ("bytes", "bytes"), "gradient": ("", "gradient"),
+}  # fmt: skip
+
+
 def lay(picture: Picture, program: Program, name: str) -> None:
     """Colour a picture's boxes by a column, and write the numbers into them; ValueError for an unknown one."""
     known = columns(program)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ValueError(f"draw: overlay is one of {', '.join(known)}, not {name!r}")
     column = known[name]
-    numbers = {
-        box.id: number
-        for box in picture.boxes
-        if (number := column.together(box.operations, box.sources)) is not None
-    }
+    forward, backward = _halves(picture, name)
+    numbers: dict[int, float] = {}
+    labels: dict[int, str] = {}
+    for box in picture.boxes:
+        here = backward if box.backward else forward
+        number = known[here].together(box.operations, box.sources) if here else None
+        if number is not None:
+            numbers[box.id], labels[box.id] = number, here
     if not numbers:
-        picture.caption += f" · no {column.name} to show: {column.needs}"
+        picture.caption += f" · no {column.name} to show: {known[backward or forward].needs}"
         return
     largest = max((n for n in numbers.values() if math.isfinite(n)), default=0.0)
     for box in picture.boxes:
         number = numbers.get(box.id)
         if number is None:
             continue
-        box.fill = tint(_share(number, largest, column.logarithmic))
-        box.lines.append(f"{column.name} {shown(number, column.unit)}")
+        if math.isfinite(number):
+            box.fill = tint(_share(number, largest, column.logarithmic))
+        else:
+            box.mark = "bad"
+        together = f", {box.repeats:,} together:" if column.adds and box.repeats > 1 else ""
+        box.lines.append(f"{labels[box.id]}{together} {shown(number, column.unit)}")
     least = "a millionth" if column.logarithmic else "0"
     picture.caption += f" · {column.name}: white is {least}, orange {shown(largest, column.unit)}"
+
+
+def _halves(picture: Picture, name: str) -> tuple[str, str]:
+    """The columns for boxes of the forward and of the backward pass."""
+    if not any(box.backward for box in picture.boxes):
+        return name, ""
+    forward, backward = HALVES.get(name, (name, ""))
+    alone = all(box.backward for box in picture.boxes)
+    return forward, backward or (name if alone else "")
 
 
 def mark(picture: Picture, program: Program, bad: Node | None) -> None:
@@ -49,10 +73,13 @@ def mark(picture: Picture, program: Program, bad: Node | None) -> None:
         if not failing.isdisjoint(box.operations):
             box.mark = "bad"
             box.lines.append("✗ first bad value")
-        wanted = {i for i in box.sources if wants_gradient(program.sources[i])}
-        if box.kind == "parameter" and wanted and wanted <= without:
+        lacking = without.intersection(box.sources)
+        if box.kind == "parameter" and lacking:
             box.mark = "no gradient"
-            box.lines.append("no gradient")
+            count = len(box.sources)
+            box.lines.append(
+                "no gradient" if count == len(lacking) else f"no gradient: {len(lacking)} of {count}"
+            )
 
 
 def positions(program: Program, bad: Node | None) -> tuple[set[int], set[int]]:
@@ -61,12 +88,18 @@ def positions(program: Program, bad: Node | None) -> tuple[set[int], set[int]]:
     sources = list(enumerate(program.sources))
     graded = {i for i, source in sources if gradient_of(source) is not None}
     without = {i for i, source in sources if wants_gradient(source)} - graded
-    return failing, without if graded else set()
+    return failing, without if graded and _differentiated(program) else set()
+
+
+def _differentiated(program: Program) -> bool:
+    """Whether a backward pass came by: it freed what was kept for it, or an observer saw it."""
+    return any(
+        node.saved is None or ((seen := seen_of(node)) is not None and seen.cotangent is not None)
+        for node in program.operations
+    )
 
 
 def _share(number: float, largest: float, logarithmic: bool) -> float:
-    if not math.isfinite(number):
-        return 1.0
     if largest <= 0 or number <= 0:
         return 0.0
     return max(0.0, 1 + math.log10(number / largest) / DECADES) if logarithmic else number / largest

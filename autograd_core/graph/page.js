@@ -5,7 +5,7 @@ const $ = (id) => document.getElementById(id);
 const svg = $("graph"), view = $("view"), panel = $("panel");
 let scene = null;
 let chosen = null;     // id of the selected box
-let overlayName = "";
+let overlayName = data.overlay;
 let at = { x: 0, y: 0, zoom: 1 };
 
 function move() { view.setAttribute("transform", `translate(${at.x},${at.y}) scale(${at.zoom})`); }

@@ -20,12 +20,18 @@ def page(
     columns: Iterable[Column],
     bad: Set[int] = frozenset(),
     without_gradient: Set[int] = frozenset(),
+    *,
+    overlay: str = "",
+    note: str = "",
 ) -> str:
     """The page as text; the same text for every run of the same program."""
     folder = files("autograd_core.graph")
     program = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in PROGRAM)
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
-    data = _json(page_data(arranged, columns, bad, without_gradient))
+    known = page_data(arranged, columns, bad, without_gradient)
+    known["overlay"] = overlay if overlay in known["overlays"] else ""
+    known["note"] = " ".join(filter(None, (note, known["note"])))
+    data = _json(known)
     text = folder.joinpath("page.html").read_text(encoding="utf-8")
     # The template is cut first, then filled: names from the user may hold the marks themselves.
     head, text = text.split("{{style}}")

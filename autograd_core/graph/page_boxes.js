@@ -165,7 +165,7 @@ function makeScale(scene) {
   const logarithmic = least >= 0 && most / floor > 300;
   const part = (v) => {
     if (logarithmic) return v <= floor ? 0 : Math.log(v / floor) / Math.log(most / floor);
-    return most > least ? (v - least) / (most - least) : 1;
+    return most > least ? (v - least) / (most - least) : most > 0 ? 1 : 0;
   };
   return { least, most, logarithmic, part };
 }

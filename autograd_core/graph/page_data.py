@@ -13,12 +13,13 @@ import numpy as np
 
 from autograd_core.dtypes import Array
 from autograd_core.graph import labels
-from autograd_core.graph.columns import Column, bytes_of, saved_bytes
+from autograd_core.graph.columns import Column, bytes_of, cotangent_of, read_by, saved_bytes
 from autograd_core.graph.groups import Group, Item, start_of
 from autograd_core.graph.model import Arranged, Merged, holds
 from autograd_core.graph.page_figures import Statistics, gather
 from autograd_core.lines import shown_line
 from autograd_core.observer import seen_of
+from autograd_core.wording import clean
 
 MOST_OPERATIONS = (
     20_000  # from here on the middle of the program is left out: some megabytes, a second to open
@@ -144,14 +145,14 @@ class _Writer:
                 gradients.add(k, seen.cotangent)
         for start, stop, group in self.operations:
             node = program.operations[start]
-            path = text(labels.clean(str(node.module_path), 160))
+            path = text(clean(str(node.module_path), 160))
             if stop - start > 1:
                 title = f"{labels.count_of(stop - start, 'operation')} left out"
                 rows.append((text(title), text(""), text(""), path, text(""), 1))
                 continue
             details = labels.operation_details(node, program.operations[self._last_twin(start, group)], True)
             seen = seen_of(node)
-            line = labels.clean(shown_line(seen.line), 160) if seen is not None and seen.line[1] else ""
+            line = clean(shown_line(seen.line), 160) if seen is not None and seen.line[1] else ""
             type_ = labels.array_type(node.dtype, node.shape)
             rows.append((
                 text(labels.operation_name(node)), text(type_), text("\n".join(details)), path, text(line), 0,
@@ -217,13 +218,11 @@ class _Writer:
             while home.parent is not None and not holds(home, m.first, m.last):
                 home = home.parent
         types = dict.fromkeys(labels.array_type(s.dtype, s.shape) for s in sources)
-        names = list(dict.fromkeys(labels.clean(s.name, 160) for s in sources if s.name))
+        names = list(dict.fromkeys(clean(s.name, 160) for s in sources if s.name))
         values, gradients = Statistics(1), Statistics(1)
         for s in sources:
-            seen = seen_of(s.leaf) if s.leaf is not None else None
-            if seen is not None:
-                values.add(0, seen.value)
-                gradients.add(0, seen.cotangent)
+            values.add(0, read_by(self.program, s))
+            gradients.add(0, cotangent_of(self.program, s))
         places = self.arranged.place_of
         record: dict[str, Any] = {
             "kind": sources[0].kind,

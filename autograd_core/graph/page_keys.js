@@ -91,6 +91,7 @@ search.addEventListener("keydown", (event) => {
 // Colours ------------------------------------------------------------------------------------------------------------
 
 for (const name in data.overlays) html("option", $("overlay"), name).value = name;
+$("overlay").value = overlayName;
 $("overlay").addEventListener("change", (event) => { overlayName = event.target.value; render(); });
 
 function showLegend(scale) {

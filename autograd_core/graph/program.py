@@ -146,11 +146,12 @@ def _leaf_source(leaf: Node, names: Mapping[Any, str]) -> Source:
     owner = getattr(leaf, "owner", lambda: None)()
     # Parameter and everything else that carries a name; a plain tensor has none
     name = getattr(owner, "name", None)
-    kind = "input" if owner is None or type(owner) is Tensor else "parameter"
     known = leaf if isinstance(leaf, Leaf) else None
+    of = known.kind if known is not None else Tensor
+    kind = "input" if of is Tensor else "parameter"
     name = name or names.get(leaf, "")
     if kind == "parameter" and not name:
-        name = type(owner).__name__.lower()  # a buffer, or a parameter that no module has named
+        name = of.__name__.lower()  # a buffer, a parameter that no module has named, or whose model is gone
     return Source(kind, name if isinstance(name, str) else "", leaf.shape, leaf.dtype, known)
 
 

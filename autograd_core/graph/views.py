@@ -5,7 +5,7 @@ from __future__ import annotations
 from autograd_core.graph.columns import saved_bytes
 from autograd_core.graph.model import Box, Cluster, Edge, Picture
 from autograd_core.graph.program import Program
-from autograd_core.units import in_bytes
+from autograd_core.wording import in_bytes
 
 VIEWS = ("forward", "backward", "paired")
 
@@ -52,7 +52,10 @@ def paired(picture: Picture, program: Program) -> Picture:
             edges.append(Edge(box.id, twin.id, turn=True))
     for box in mirrored.values():
         box.output = False
-    caption = f"{picture.caption} · {in_bytes(total)} kept for the backward pass"
+    kept = (
+        f"{in_bytes(total)} kept for the backward pass" if saved else "what was kept for backward() is freed"
+    )
+    caption = f"{picture.caption} · {kept}"
     return Picture(
         top, [*picture.boxes, *mirrored.values()], [*halves, *picture.clusters, *clusters], edges, caption
     )
@@ -94,5 +97,5 @@ def _twin(box: Box, number: int) -> Box:
     kept = box.lines if leaf else box.lines[-1:]
     return Box(
         number, box.kind, title, list(kept), f"backward: {box.tooltip}", box.output, box.operations, box.sources,
-        box.fill, box.mark,
+        box.fill, box.mark, True, box.repeats,
     )  # fmt: skip

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from autograd_core.graph.labels import clean
 from autograd_core.profiler.costs import Cost, Module, Operation
 from autograd_core.profiler.text import milliseconds, percent, summary, where
+from autograd_core.wording import clean
 
 if TYPE_CHECKING:
     from autograd_core.profiler.profile import Profile

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autograd_core.graph.labels import clean
 from autograd_core.profiler.costs import Cost, Line, Module, Operation
+from autograd_core.wording import clean
 
 if TYPE_CHECKING:
     from autograd_core.profiler.profile import Profile

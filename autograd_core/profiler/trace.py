@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd_core.graph.groups import segments
-from autograd_core.graph.labels import array_type, clean
+from autograd_core.graph.labels import array_type
+from autograd_core.wording import clean
 
 if TYPE_CHECKING:
     from autograd_core.profiler.profile import Event, Profile

@@ -43,7 +43,7 @@ def page(steps: BackwardSteps, record: list[BackwardStep]) -> str:
     for box in drawn.boxes:  # dot leaves room for the widest gradient of each line
         box.lines += _widest(changes[box.id])
     try:
-        graph, note = _svg(Graph(drawn, timeout=60.0).render("svg").decode(), drawn.boxes, filled), ""
+        graph, note = _svg(Graph(drawn, timeout=60.0).svg(), drawn.boxes, filled), ""
     except DrawingError as error:
         graph, note = _table(drawn.boxes, filled), f"A table, since there is no picture: {error}"
     data = {
@@ -96,7 +96,7 @@ def _told(step: BackwardStep, nodes: dict[Node, int], boxes: list[Box]) -> dict[
 
 
 def _svg(text: str, boxes: list[Box], filled: list[int]) -> str:
-    """Graphviz's picture as elements of a page, its boxes marked with what the script looks for."""
+    """The picture as elements of a page, its boxes marked with what the script looks for."""
     root = ET.fromstring(text.encode())
     for element in root.iter():
         element.tag = element.tag.partition("}")[2] or element.tag
@@ -110,8 +110,8 @@ def _svg(text: str, boxes: list[Box], filled: list[int]) -> str:
         name = title.text or ""
         group.remove(title)  # browsers would show it as a tooltip
         kind = group.get("class")
-        if kind == "node":
-            box = boxes[int(name[1:])]
+        if kind in ("node", "box"):  # Graphviz's, or of the simple layout
+            box = boxes[int((name if kind == "node" else group.get("id", ""))[1:])]
             _mark(group, box, filled[box.id])
         elif kind == "edge":
             group.set("data-edge", name)
@@ -122,7 +122,7 @@ def _mark(group: ET.Element, box: Box, filled: int) -> None:
     group.set("data-box", f"b{box.id}")
     group.set("role", "group")
     group.set("aria-label", box.title)
-    outlines = [e for e in group.iter() if e.tag in ("path", "polygon", "ellipse")]
+    outlines = [e for e in group.iter() if e.tag in ("path", "polygon", "ellipse", "rect")]
     if outlines:
         outlines[0].set("class", "outline")
     for text in list(group.iter("text"))[1 + filled :]:

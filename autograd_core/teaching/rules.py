@@ -23,7 +23,7 @@ MEANING = {
     "spread": "{0}, repeated",
     "count": "n",
     "_power_base_rule": "g * y * x**(y - 1)",
-    "_larger_share": "{0} where {1} is larger than {2}",
+    "_larger_share": "{0} where {1} is larger than {2}, half of it where equal",
 }
 PRIVATE = re.compile(r"\b_[a-z]")  # a helper that says nothing to those who do not know it
 SIGNS = (("**2", "²"), ("**3", "³"), (" * ", " · "), ("shapes[0]", "shape of x"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -14,12 +15,13 @@ import numpy as np
 from autograd_core import sweep
 from autograd_core.dtypes import Array, as_array
 from autograd_core.graph.cells import number, spread, values_under
-from autograd_core.graph.labels import array_type, clean
+from autograd_core.graph.labels import array_type
 from autograd_core.lines import shown_line
 from autograd_core.observer import seen_of
 from autograd_core.tape import Leaf, Node, Value, array_of, capturing, observer, recording
 from autograd_core.teaching.rules import rule_text
 from autograd_core.tensor import Tensor, add_gradients
+from autograd_core.wording import clean
 
 FEW = 16  # elements that a step's text shows as numbers
 WIDTH = 100
@@ -237,10 +239,28 @@ class BackwardSteps(Iterator[BackwardStep]):
             cotangent=np.array(g),
             shares=[(name, np.array(array_of(share))) for name, (_, share) in zip(names, shares)],
             totals=list(zip(names, totals)),
-            rules=["" if joint else rule_text(primitive.rule(p).function) for p in positions],
+            rules=[
+                "" if joint else _summed(rule_text(primitive.rule(p).function), node, parent)
+                for p, (parent, _) in zip(positions, shares)
+            ],
             node=node,
             parents=[parent for parent, _ in shares],
         )
+
+
+def _summed(rule: str, node: Node, parent: Node) -> str:
+    """The rule with the sum over the axes along which an input was broadcast."""
+    if not rule or node.primitive is None or not node.primitive.broadcasts or node.shape == parent.shape:
+        return rule
+    extra = len(node.shape) - len(parent.shape)
+    stretched = (extra + i for i, n in enumerate(parent.shape) if n != node.shape[extra + i])
+    axes = [*range(extra), *stretched]
+    over = (
+        ""
+        if len(axes) == len(node.shape)
+        else f" over {'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
+    )
+    return f"Σ {rule}{over}" if re.fullmatch(r"[\w·² ]+", rule) else f"Σ ({rule}){over}"
 
 
 def _positions(node: Node, parents: list[Node]) -> list[int]:

@@ -42,12 +42,17 @@ def curves(
         values = [min(finite) - room * (min(finite) != 0), max(finite) + room]
     x = Scale([v for line in lines for v in line.x], LEFT, WIDTH - RIGHT, whole=whole)
     y = Scale(values, HEIGHT - BOTTOM, TOP, log=log)
+    if not finite:
+        y.ticks = []
     body = axes(x, y, xlabel)
     for number, line in enumerate(lines):
         body += _marks(line, number, x, y) if line.dots else _curve(line, number, x, y)
     keys = [f'<span class="key s{i}">{attribute(line.name)}</span>' for i, line in enumerate(lines)]
-    strange = sum(not math.isfinite(v) for line in lines for v in line.y)
-    note = f'<span class="key bad">not finite: {strange}</span>' if strange else ""
+    note = ""
+    for line in lines:
+        if strange := sum(not math.isfinite(v) for v in line.y):
+            whose = f"{line.name} " if len(lines) > 1 else ""
+            note += f'<span class="key bad">{attribute(whose)}not finite: {strange}</span>'
     caption = (" ".join(keys) if len(lines) > 1 else "") + note
     return figure(title, "; ".join(map(_described, lines)) + f", by {xlabel}", body, caption)
 
@@ -80,7 +85,8 @@ def _curve(line: Line, number: int, x: Scale, y: Scale) -> list[str]:
         close()
         marks += 1
         if marks <= MARKS:
-            parts.append(_cross(x(at), TOP + 6, f"{line.name} is {short(value)} at {short(at)}"))
+            title = f"{line.name} is {short(value)} at {short(at)}"
+            parts.append(_cross(x(at), TOP + 6 + 12 * number, title))
     close()
     return parts
 
@@ -100,6 +106,12 @@ def thinned(title: str, name: str, values: Sequence[float], log: bool | None = N
     return curves(title, [Line(name, [place + 1 for place in places], shown)], "step", log)
 
 
+def _heading(name: str) -> str:
+    """A metric's own capital letters stay."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:] if words.islower() else words
+
+
 def by_epoch(record: Record) -> list[str]:
     """A figure for each quantity of the history, validation beside training; the learning rate where it changes."""
     history = record.history
@@ -114,6 +126,6 @@ def by_epoch(record: Record) -> list[str]:
         lines = [Line("training" if name == known else "validation", epochs, history[name])]
         if f"validation_{name}" in history:
             lines.append(Line("validation", epochs, history[f"validation_{name}"]))
-        title = {"lr": "Learning rate"}.get(name, known.replace("_", " ").capitalize())
+        title = {"lr": "Learning rate"}.get(name, _heading(known))
         found.append(curves(title, lines, "epoch"))
     return found

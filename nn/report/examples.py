@@ -74,15 +74,20 @@ class Examples:
         ]
         return curves(f"Truth and prediction ({self.source})", lines, "input", log=False, whole=False)
 
-    def _answers(self) -> list[tuple[int, int, float]]:
-        """Truth, prediction, and the probability the model gives it."""
+    def _answers(self) -> list[tuple[str, str, str]]:
+        """Truth, prediction, and the probability the model gives it, as text; "none" where scores are NaN."""
         scores = self.prediction.astype(np.float64)
         with np.errstate(all="ignore"):
             if not ((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3)):
                 scores = np.exp(scores - scores.max(axis=1, keepdims=True))
                 scores /= scores.sum(axis=1, keepdims=True)
         best = scores.argmax(axis=1)
-        return [(int(t), int(b), float(s[b])) for t, b, s in zip(self.target, best, scores)]
+        return [
+            (str(int(t)), "none", "scores not finite")
+            if np.isnan(s).any()
+            else (str(int(t)), str(b), f"{s[b]:.0%}")
+            for t, b, s in zip(self.target, best.tolist(), scores)
+        ]
 
     def _pictures(self) -> str:
         found = []
@@ -95,8 +100,8 @@ class Examples:
                 pixels = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
             pixels = pixels[:: -(-pixels.shape[0] // PIXELS), :: -(-pixels.shape[1] // PIXELS)]
             right = "✓" if truth == best else "✗"
-            words = f"{right} {best}, {share:.0%}" + (f"<br>truth {truth}" if truth != best else "")
-            alt = f"input of class {truth}, predicted {best} with {share:.0%}"
+            words = f"{right} {best}, {share}" + (f"<br>truth {truth}" if truth != best else "")
+            alt = f"input of class {truth}, predicted {best} with {share}"
             mood = "right" if truth == best else "wrong"
             found.append(
                 f'<li class="{mood}"><img src="{address(pixels)}" alt="{alt}" title="{alt}"><span>{words}</span></li>'
@@ -108,8 +113,7 @@ class Examples:
             heads = ("input", "truth", "prediction", "probability")
             answers = self._answers()
             rows = [
-                (_row(x), str(t), f"{'✓' if t == b else '✗'} {b}", f"{s:.0%}")
-                for x, (t, b, s) in zip(self.inputs, answers)
+                (_row(x), t, f"{'✓' if t == b else '✗'} {b}", s) for x, (t, b, s) in zip(self.inputs, answers)
             ]
         else:
             heads = ("input", "truth", "prediction")

@@ -19,16 +19,17 @@ from nn.report.svg import (
     WIDTH,
     Scale,
     axes,
-    clipped,
     figure,
     rule,
     short,
     text,
     tick,
+    told_apart,
 )
 
 SIDE = 128  # room for the parameters' names
 COLUMNS = 240  # of a heat map: about one for each pixel
+NOTHING = (0, 0, 0, 255)  # exactly 0: viridis begins with a dark violet
 STRANGE = (213, 94, 0, 255)  # Okabe and Ito's vermilion: no colour of viridis is near it
 
 
@@ -40,7 +41,8 @@ def _rows(count: int) -> tuple[int, int]:
 
 def _names(names: Sequence[str], height: int, every: int) -> list[str]:
     rows = range(0, len(names), every)
-    return [text(SIDE - 6, TOP + (i + 0.5) * height + 5, clipped(names[i]), "end", names[i]) for i in rows]
+    labels = told_apart(names)
+    return [text(SIDE - 6, TOP + (i + 0.5) * height + 5, labels[i], "end", names[i]) for i in rows]
 
 
 def heat_map(title: str, names: Sequence[str], samples: Sequence[Sample]) -> str:
@@ -60,6 +62,7 @@ def heat_map(title: str, names: Sequence[str], samples: Sequence[Sample]) -> str
         [viridis(np.nan_to_num(parts)), np.full((*values.shape, 1), 255, np.uint8)], axis=-1
     )
     pixels[~np.isfinite(values)] = STRANGE
+    pixels[values == 0] = NOTHING
     pixels[absent] = 0
     row, every = _rows(len(names))
     bottom = TOP + row * len(names)
@@ -79,6 +82,8 @@ def heat_map(title: str, names: Sequence[str], samples: Sequence[Sample]) -> str
     caption = "Dark is small, yellow large, on a logarithmic scale."
     if strange:
         caption += f' <span class="key bad">not finite in {strange} of {len(names)} parameters</span>'
+    if dead := int((values == 0).any(axis=1).sum()):
+        caption += f" Black: exactly 0, in {dead} of {len(names)} parameters."
     described = "; ".join(
         f"{name} {'none' if last is None else short(last)}"
         for name, last in zip(names[:40], samples[-1].gradients)
@@ -107,7 +112,9 @@ def dot_plot(title: str, names: Sequence[str], values: Sequence[float | None], s
             continue
         if not math.isfinite(value):
             body.append(text(SIDE + 4, y + 5, short(value), "start"))
-        elif value > 0:
+        elif not value:
+            body.append(text(SIDE + 4, y + 5, "0", "start"))
+        else:
             body.append(f'<circle class="s0" cx="{x(value):.1f}" cy="{y:.1f}" r="{min(4.5, row / 2):.1f}"/>')
     body += _below(x, bottom, "‖update‖ / ‖weights‖")
     described = "; ".join(f"{n} {'none' if v is None else short(v)}" for n, v in zip(names[:40], values))

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autograd_core.units import in_time
+from autograd_core.wording import in_time
 from nn.report.curves import Line, by_epoch, curves, thinned
 from nn.report.examples import table
 from nn.report.maps import dot_plot, heat_map, histogram

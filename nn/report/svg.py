@@ -7,7 +7,7 @@ Colours are classes, which the page's style sheet gives: they follow the reader'
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 340, 210
@@ -137,6 +137,20 @@ def tick(x: Scale, value: float, y: float) -> list[str]:
     return [rule(x(value), y, x(value), y + 4, "axis"), text(place, y + 19, words)]
 
 
+def told_apart(names: Sequence[str], most: int = 15) -> list[str]:
+    """Names of at most so many characters, shortened so that they differ: what all begin with goes first.
+
+    >>> told_apart(["net.layers.0.layers.0.weight", "net.layers.0.layers.0.bias", "net.layers.11.layers.0.bias"])
+    ['0.layer…0.weight', '0.layers.0.bias', '11.layer….0.bias']
+    """
+    parts = [name.split(".") for name in names]
+    shared = 0
+    while len(parts) > 1 and all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
+        shared += 1
+    return [clipped(".".join(each[shared:]), most) for each in parts]
+
+
 def clipped(name: str, most: int = 15) -> str:
-    """A long name by its end, which tells parameters apart."""
-    return name if len(name) <= most else "…" + name[1 - most :]
+    """A long name by its two ends, which tell parameters apart."""
+    half = most // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[half - most :]}"

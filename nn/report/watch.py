@@ -172,8 +172,12 @@ def checked(path: Any) -> Path:
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"fit: report = {str(path)!r}: there is no folder {str(path.parent)!r}")
-    return path
+    return path.absolute()  # the program may go to another folder
 
 
 def _norm(values: Any) -> float:
-    return float(np.linalg.norm(values.ravel()))
+    """In float64 where float32 squares would overflow, or vanish."""
+    norm = float(np.linalg.norm(values.ravel()))
+    if math.isnan(norm) or 1e-15 < norm < 1e15:
+        return norm
+    return float(np.linalg.norm(values.ravel().astype(np.float64)))

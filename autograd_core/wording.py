@@ -1,4 +1,24 @@
-"""Amounts as people read them."""
+"""Names and amounts as people read them."""
+
+import unicodedata
+
+LONGEST_NAME = 48
+
+
+def clean(text: str, longest: int = LONGEST_NAME) -> str:
+    """One line that can be shown: no control, formatting or private characters, shortened in the middle."""
+    text = text[: 8 * longest]
+    shown = "".join(_visible(c) for c in text).strip()
+    if len(shown) > longest:
+        head = longest * 2 // 3
+        shown = f"{shown[:head]}…{shown[head + 1 - longest :]}"
+    return shown
+
+
+def _visible(character: str) -> str:
+    if character.isspace():
+        return " "
+    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character)[0] == "C" else character
 
 
 def in_bytes(n: float) -> str:
