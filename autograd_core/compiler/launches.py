@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from autograd_core.compiler.graph import Call, Graph, Launched, Stretch, Value, View
-from autograd_core.compiler.memory import rounded
 from autograd_core.compiler.symbol import Unlowerable
 from autograd_core.kernels.launch import Check, Constants, Launch, address_of, traced, words_of
 from autograd_core.kernels.replay import is_set, not_finite
@@ -54,10 +53,10 @@ class Launches:
         start = address_of(array)
         at = bisect_right(self.starts, start)
         if at and self.starts[at - 1] == start:
-            self.values[at - 1], self.ends[at - 1] = value, start + rounded(array.nbytes)
+            self.values[at - 1], self.ends[at - 1] = value, start + array.nbytes
             return
         self.starts.insert(at, start)
-        self.ends.insert(at, start + rounded(array.nbytes))
+        self.ends.insert(at, start + array.nbytes)
         self.values.insert(at, value)
 
     def _stretch(self, word: int, array: Any, kept: list[Any]) -> Stretch | None:

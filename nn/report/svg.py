@@ -141,7 +141,7 @@ def told_apart(names: Sequence[str], most: int = 15) -> list[str]:
     """Names of at most so many characters, shortened so that they differ: what all begin with goes first.
 
     >>> told_apart(["net.layers.0.layers.0.weight", "net.layers.0.layers.0.bias", "net.layers.11.layers.0.bias"])
-    ['0.layer…0.weight', '0.layers.0.bias', '11.layer….0.bias']
+    ['0.layer…0.weight', '0.layers.0.bias', '11.laye…s.0.bias']
     """
     parts = [name.split(".") for name in names]
     shared = 0
