@@ -218,8 +218,9 @@ def autopsy(t: Any) -> Any:
 
     Looks at the tape in memory, forward and backward, and runs nothing of the program again; after a `backward()` that
     has freed the tape, or to have source lines and every value, compute inside `ag.observe()`. Of a function compiled
-    with `keep_inputs=True` the last call is run again, uncompiled. Non-finite values come first, then values whose
-    square overflows. The answer prints itself, is true when something was found, and has `.operation`, `.phase`,
+    with `keep_inputs=True` the last call is run again, uncompiled. What makes the tensor or a leaf's gradient not
+    finite comes first, then other values that are not, but for constants that were given, then all whose square
+    overflows. The answer prints itself, is true when something was found, and has `.operation`, `.phase`,
     `.module_path`, `.line`, `.cause`, `.mend`, `.inputs`, `.output` and `.draw()`.
 
     >>> import autograd_core as ag

@@ -176,6 +176,7 @@ class Examination:
         self.root = t.node
         self.known = Known({self.root: t.array})
         self.swept = "the backward pass was not"
+        self.steps: list[Derivative] = []  # of the backward pass
 
     def find(self) -> Autopsy:
         """What makes the result bad, else a gradient, else any value; then the same for numbers that explode."""
@@ -231,9 +232,11 @@ class Examination:
         )  # fmt: skip
 
     def _harmless(self, bad: Any) -> Autopsy | None:
-        found = self._forward(first_anywhere(self.known, bad))
+        """What neither the result nor a leaf's gradient shows: something behind it takes no notice, a mask say."""
+        step = next((each for each in self.steps if each.bad_shares), None)
+        found = self._forward(first_anywhere(self.known, bad)) or self._derivative(step, bad)
         if found is not None:
-            found.note = f"the result and the gradients that are known do not show it. {found.note}".strip()
+            found.note = f"neither the result nor a leaf's gradient shows it. {found.note}".strip()
         return found
 
     def _found(self, node: Node, phase: str, cause: str, mend: str) -> Autopsy:
@@ -252,12 +255,13 @@ class Examination:
         swept = self._sweep(bad)
         if swept is None:
             return None
-        self.swept = "and so was the backward pass"
+        self.swept, self.steps = "and so was the backward pass", swept[0]
         found = first_bad_back(*swept, bad)
+        return self._sum(found) if isinstance(found, Node) else self._derivative(found, bad)
+
+    def _derivative(self, found: Derivative | None, bad: Any) -> Autopsy | None:
         if found is None:
             return None
-        if isinstance(found, Node):
-            return self._sum(found)
         node, (parent, share) = found.node, (found.bad_shares or [])[0]
         # Bad where the forward pass was bad already, though the result does not show it: that came first.
         if (before := first_bad(self.known, node, bad)) is not None:

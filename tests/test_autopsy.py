@@ -494,3 +494,12 @@ def test_inside_a_checkpoint_nothing_is_known():
     with ag.observe():
         loss = ag.checkpoint(lambda x: ag.log(x * 1))(tensor(0, 1)).sum()
     assert "without ag.checkpoint" in ag.autopsy(loss).note
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_a_gate_hides_is_told_last():
+    x = tensor(-1, 1)
+    y = ag.relu(x)
+    found = ag.autopsy(ag.where(y > 0, ag.sqrt(y), 0).sum())
+    assert (found.operation, found.phase) == ("sqrt", "backward")
+    assert "neither the result nor a leaf's gradient shows it" in found.note

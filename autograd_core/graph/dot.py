@@ -158,17 +158,22 @@ def _box(graph: Digraph, box: Box) -> None:
     text = [(box.title, 12, True), *((line, 10, False) for line in box.lines)]
     look = LOOKS[box.kind] | (OUTPUT if box.output else {})
     look |= ({"fillcolor": box.fill} if box.fill else {}) | MARKS[box.mark]
-    graph.node(f"b{box.id}", label=_html(text, "center"), tooltip=_quoted(box.tooltip or box.title), **look)
+    graph.node(
+        f"b{box.id}",
+        label=_html(text, "center", INK if box.fill else QUIET),
+        tooltip=_quoted(box.tooltip or box.title),
+        **look,
+    )
 
 
-def _html(lines: list[tuple[str, int, bool]], align: str) -> str:
+def _html(lines: list[tuple[str, int, bool]], align: str, colour: str = QUIET) -> str:
     """An HTML-like label: (text, size, whether it is a title) for each line."""
     ends = '<BR ALIGN="LEFT"/>' if align == "left" else ""
     joint = ends or "<BR/>"
     shown = [
         f'<FONT COLOR="{INK}"><B>{_escaped(text)}</B></FONT>'
         if title
-        else f'<FONT POINT-SIZE="{size}" COLOR="{QUIET}">{_escaped(text)}</FONT>'
+        else f'<FONT POINT-SIZE="{size}" COLOR="{colour}">{_escaped(text)}</FONT>'
         for text, size, title in lines
     ]
     return f"<{joint.join(shown)}{ends}>"

@@ -172,8 +172,9 @@ def _box(part: _Part, box: Box, looks: dict[str, dict[str, str]]) -> str:
     fill = box.fill or ("#fdf0d0" if box.output else look.get("fillcolor", "#ffffff"))
     middle = part.x + part.width / 2
     lines = [_text(middle, part.y + 19, box.title, 12, INK, "middle", True)]
+    colour = INK if box.fill else QUIET
     lines += [
-        _text(middle, part.y + 19 + LINE * (i + 1), t, 10, QUIET, "middle") for i, t in enumerate(box.lines)
+        _text(middle, part.y + 19 + LINE * (i + 1), t, 10, colour, "middle") for i, t in enumerate(box.lines)
     ]
     dashed = ' stroke-dasharray="4 3"' if box.mark == "no gradient" or box.kind == "omitted" else ""
     return (
