@@ -35,6 +35,11 @@ from autograd_core.tensor import Tensor
 from autograd_core.wording import clean
 
 
+KEEP_INPUTS = (
+    "compile it with f = ag.compile(f, keep_inputs=True), and ag.autopsy(f) runs the last step again"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Numbers:
     """What an array holds: minimum, maximum and mean of its finite elements, and how many are none."""
@@ -137,7 +142,10 @@ def autopsy(t: Any) -> Autopsy:
 def _examined(t: Tensor) -> Autopsy:
     if t.node is None:
         return _without_graph(t.array)
-    found = Examination(t).find()
+    if is_program(t.node) and not is_bad(t.array):
+        found = Autopsy(note=f"{describe(t.array)} is finite, but a compiled function made it: {KEEP_INPUTS}")
+    else:
+        found = Examination(t).find()
     found.root = t.node
     return found
 
@@ -205,7 +213,7 @@ class Examination:
             return Autopsy(
                 "a compiled function", "forward", str(node.module_path), "",
                 "its result is bad, and its program keeps no tape to look at",
-                "compile it with f = ag.compile(f, keep_inputs=True): ag.autopsy(f) runs the last step again",
+                KEEP_INPUTS,
                 {}, Numbers.of(value), node=node,
             )  # fmt: skip
         assert node.primitive is not None

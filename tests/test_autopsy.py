@@ -416,6 +416,7 @@ def test_a_compiled_function_inside_a_larger_computation():
     x = tensor(0, 1)
     y = [f(x) for _ in range(3)][-1]
     assert "keep_inputs=True" in str(ag.autopsy((y * 2).sum()))
+    assert "keep_inputs=True" in str(ag.autopsy([f(tensor(1, 2)) for _ in range(3)][-1]))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -56,8 +56,9 @@ class Compiled:
                     if self.keep_inputs:
                         self.rerun = Rerun(self.function, variant, args, params)
                     if self.verify_every and self.calls % self.verify_every == 0:
-                        return verified(self.function, variant, args, params, given)
-                    result = variant.run(given)
+                        result = verified(self.function, variant, args, params, given)
+                    else:
+                        result = variant.run(given)
                     return result if self.rerun is None else self.rerun.gave(result)
             began = time.perf_counter()
             self.rerun = None
