@@ -34,7 +34,6 @@ from autograd_core.tape import Leaf, Node
 from autograd_core.tensor import Tensor
 from autograd_core.wording import clean
 
-
 KEEP_INPUTS = (
     "compile it with f = ag.compile(f, keep_inputs=True), and ag.autopsy(f) runs the last step again"
 )
