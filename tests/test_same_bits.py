@@ -36,10 +36,11 @@ def numbers(*shape, key=0, dtype=np.float32):
         ((8, 16, 24, 24), (16, 16, 3, 3), 1, 1),  # Winograd's
         ((8, 16, 24, 24), (16, 16, 3, 3), 2, 1),  # register tiles
         ((8, 16, 24, 24), (16, 1, 3, 3), 1, 16),  # stencils
+        ((2, 32, 40, 40), (48, 32, 1, 1), 1, 1),  # products by BLAS
     ],
 )
 def test_convolutions(x, w, stride, groups):
-    how = {"stride": (stride,) * 2, "padding": (1, 1), "dilation": (1, 1), "groups": groups}
+    how = {"stride": (stride,) * 2, "padding": (w[2] // 2,) * 2, "dilation": (1, 1), "groups": groups}
     x, w = numbers(*x), numbers(*w, key=1)
 
     def family():

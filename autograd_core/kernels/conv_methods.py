@@ -1,4 +1,4 @@
-"""Which of the three methods computes a convolution, and its call: stencils, Winograd's, or the direct register tile.
+"""Which method computes a convolution, and its call: stencils, products by BLAS, Winograd's, or the register tile.
 
 Arrays come flat. What depends on the shapes alone, tables, sizes, number of tasks, is made once for each geometry.
 """
@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from autograd_core.kernels import conv_stencil, conv_tile, conv_tile_weight, winograd
+from autograd_core.kernels import conv_product, conv_stencil, conv_tile, conv_tile_weight, winograd
 from autograd_core.kernels.conv_geometry import Geometry
 from autograd_core.kernels.conv_pack import pack
 from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Table, plan
 from autograd_core.kernels.launch import Constants, all_finite, any_set, scratch, table
+from autograd_core.kernels.products import Blas, blas
 from autograd_core.kernels.stencil_plan import SEGMENT, StencilPlan, stencil_plan
 from autograd_core.kernels.vector import ROWS, VECTORS, width_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
@@ -29,6 +30,8 @@ SERIAL = 400_000
 MOST_TASKS = 64  # pieces that many small blocks are gathered to
 # A task of the weight-gradient takes that many (output channel, tap): fewer, and copying its window would show.
 LEAST_SHARE = 288
+# A product's images are cut until there are that many tasks, of that many positions at least.
+LEAST_IMAGES, LEAST_POSITIONS = 8, 256
 
 
 class Call(NamedTuple):
@@ -44,6 +47,8 @@ def convolve(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool)
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
     if _suits_stencil(geo, of_input):
         _stencil(source, w, out, geo, of_input)
+    elif _suits_product(geo) and (library := blas()) is not None:
+        _product(source, w, out, geo, of_input, library)
     elif not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input)):
         _direct(source, w, out, geo, of_input)
 
@@ -150,6 +155,24 @@ def _weight_stencil(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     sums = scratch(call.size, g.dtype)
     conv_stencil.weight_grad(g, x, sums, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL)
     conv_stencil.add_chunks(sums, dw, *call.rest, tasks=1, serial=True)
+
+
+# Matrix products ------------------------------------------------------------------------------------------------
+
+
+def _suits_product(geo: Geometry) -> bool:
+    """1×1, with nothing around or between: images are matrices as they lie."""
+    return geo.taps == 1 and geo.groups == 1 and set(geo.stride) == {1} and set(geo.padding) == {0}
+
+
+def _product(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, library: Blas) -> None:
+    inner, outer, plane, _ = _ends(geo, of_input)
+    parts = max(1, min(-(-LEAST_IMAGES // geo.batch), plane // LEAST_POSITIONS))
+    function = library.single if w.itemsize == 4 else library.double
+    conv_product.convolve(
+        source, w, out, function, w.itemsize, inner, outer, plane, int(of_input), parts,
+        tasks=geo.batch * parts, serial=geo.multiply_adds < SERIAL,
+    )  # fmt: skip
 
 
 # The direct sum -------------------------------------------------------------------------------------------------

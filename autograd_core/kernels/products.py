@@ -72,7 +72,7 @@ def _caller(number: Any) -> Any:
     return call
 
 
-_sgemm, _dgemm = _caller(ir.FloatType()), _caller(ir.DoubleType())
+sgemm, dgemm = _caller(ir.FloatType()), _caller(ir.DoubleType())
 
 
 @kernel
@@ -100,9 +100,9 @@ def products(
         right = y + size * (i * y_batch + column * (y_step if y_turned else 1))
         into = out + size * ((i * m + row) * n + column)
         if size == 4:
-            _sgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
+            sgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
         else:
-            _dgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
+            dgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
 
 
 def suits_tile(m: int, k: int, n: int, dtype: np.dtype[Any]) -> bool:

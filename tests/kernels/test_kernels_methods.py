@@ -1,4 +1,4 @@
-"""What the three methods of convolution promise beyond agreeing with the slow twin."""
+"""What the methods of convolution promise beyond agreeing with the slow twin."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from kernels import naive
 
-from autograd_core.kernels import conv, conv_methods
+from autograd_core.kernels import conv, conv_methods, conv_product
 from autograd_core.kernels.conv_geometry import geometry
+from autograd_core.kernels.products import blas
 
 PLAIN = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
 
@@ -92,3 +93,27 @@ def test_nothing_is_written_outside_the_result_nor_read_into_it_from_outside(
     else:
         wanted = naive.conv_forward(source.reshape(x), weights.reshape(w), **how)
     np.testing.assert_allclose(out, wanted.ravel(), rtol=0, atol=2e-5 * max(1, np.abs(wanted).max()))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", [1, 3, 9])
+@pytest.mark.parametrize("space", [(5,), (40, 40), (3, 4, 5)])
+def test_a_1x1_convolution_is_a_product(batch, space, dtype, monkeypatch):
+    """By BLAS, cut where there are few images; without a BLAS that can be called, on the register tile."""
+    rng = np.random.default_rng(0)
+    x, g = (rng.standard_normal((batch, c, *space)).astype(dtype) for c in (17, 33))
+    w = rng.standard_normal((33, 17, *[1] * len(space))).astype(dtype)
+    axes = len(space)
+    how = {"stride": (1,) * axes, "padding": (0,) * axes, "dilation": (1,) * axes, "groups": 1}
+    taken, run = [], conv_product.convolve
+    monkeypatch.setattr(conv_product, "convolve", lambda *a, **k: taken.append(k["tasks"]) or run(*a, **k))
+    tolerance = 1e-4 if dtype == np.float32 else 1e-12
+    for library in (conv_methods.blas, lambda: None):
+        monkeypatch.setattr(conv_methods, "blas", library)
+        y, dx = conv.conv_forward(x, w, **how), conv.conv_input_grad(g, w, spatial=space, **how)
+        np.testing.assert_allclose(y, naive.conv_forward(x, w, **how), rtol=tolerance, atol=tolerance)
+        wanted = naive.conv_input_grad(g, w, spatial=space, **how)
+        np.testing.assert_allclose(dx, wanted, rtol=tolerance, atol=tolerance)
+    if blas() is not None:
+        images = {1: 6, 3: 9, 9: 9}[batch] if space == (40, 40) else batch  # 1,600 positions make six of 256
+        assert taken == [images, images]
