@@ -32,6 +32,7 @@ MOST_TASKS = 64  # pieces that many small blocks are gathered to
 LEAST_SHARE = 288
 # A product's images are cut until there are that many tasks, of that many positions at least.
 LEAST_IMAGES, LEAST_POSITIONS = 8, 256
+LONG_PRODUCT = 1024  # positions from which BLAS sums a weight-gradient faster than the register tile
 
 
 class Call(NamedTuple):
@@ -57,6 +58,8 @@ def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     """dw from g and x."""
     if _suits_stencil(geo, of_input=False) and geo.inputs <= conv_stencil.OUTER:
         _weight_stencil(g, x, dw, geo)
+    elif _suits_product(geo) and math.prod(geo.out) >= LONG_PRODUCT and (library := blas()) is not None:
+        return _weight_product(g, x, dw, geo, library)
     elif not (fits(geo, g.dtype) and _weight_winograd(g, x, dw, geo)):
         _weight_direct(g, x, dw, geo)
     else:
@@ -173,6 +176,18 @@ def _product(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool,
         source, w, out, function, w.itemsize, inner, outer, plane, int(of_input), parts,
         tasks=geo.batch * parts, serial=geo.multiply_adds < SERIAL,
     )  # fmt: skip
+
+
+def _weight_product(g: Array, x: Array, dw: Array, geo: Geometry, library: Blas) -> None:
+    inputs, outputs, plane, _ = _ends(geo, of_input=False)
+    chunks = min(geo.batch, LEAST_IMAGES)
+    sums = scratch(chunks * outputs * inputs, g.dtype)
+    function = library.single if g.itemsize == 4 else library.double
+    conv_product.sum_chunks(
+        g, x, sums, function, g.itemsize, geo.batch, inputs, outputs, plane, chunks,
+        tasks=chunks, serial=geo.multiply_adds < SERIAL,
+    )  # fmt: skip
+    conv_product.add_chunks(sums, dw, chunks, tasks=1, serial=True)
 
 
 # The direct sum -------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ alone, each on one thread.
 
 from __future__ import annotations
 
+import numpy as np
+
 from autograd_core.kernels.launch import Floats, kernel
 from autograd_core.kernels.products import dgemm, sgemm
 
@@ -27,6 +29,35 @@ def convolve(
     right = source.ctypes.data + size * (image * inner * plane + first)
     into = out.ctypes.data + size * (image * outer * plane + first)
     if size == 4:
-        sgemm(function, turned, 0, outer, count, inner, weights, step, right, plane, into, plane)
+        sgemm(function, turned, 0, outer, count, inner, weights, step, right, plane, into, plane, 0)
     else:
-        dgemm(function, turned, 0, outer, count, inner, weights, step, right, plane, into, plane)
+        dgemm(function, turned, 0, outer, count, inner, weights, step, right, plane, into, plane, 0)
+
+
+@kernel
+def sum_chunks(
+    task: int, g: Floats, x: Floats, sums: Floats, function: int, size: int, batch: int, inputs: int, outputs: int,
+    plane: int, chunks: int,
+) -> None:  # fmt: skip
+    """sums (chunks, outputs, inputs): each chunk's images' g (outputs, plane) · xᵀ, x being (inputs, plane)."""
+    first, past = task * batch // chunks, (task + 1) * batch // chunks
+    into = sums.ctypes.data + size * task * outputs * inputs
+    for image in range(first, past):
+        left = g.ctypes.data + size * image * outputs * plane
+        right = x.ctypes.data + size * image * inputs * plane
+        add = int(image > first)
+        if size == 4:
+            sgemm(function, 0, 1, outputs, inputs, plane, left, plane, right, plane, into, inputs, add)
+        else:
+            dgemm(function, 0, 1, outputs, inputs, plane, left, plane, right, plane, into, inputs, add)
+
+
+@kernel
+def add_chunks(task: int, sums: Floats, dw: Floats, chunks: int) -> None:
+    """dw, the sum of `chunks` arrays that lie one after the other in sums."""
+    for i in range(np.uint64(dw.size)):
+        dw[i] = sums[i]
+    for chunk in range(1, chunks):
+        first = np.uint64(chunk * dw.size)
+        for i in range(np.uint64(dw.size)):
+            dw[i] += sums[first + i]

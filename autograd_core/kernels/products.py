@@ -44,13 +44,15 @@ def blas() -> Blas | None:
 
 
 def _caller(number: Any) -> Any:
+    """cblas's gemm: out = x · y, or out += x · y where `add` is not 0; matrices at addresses, steps between rows."""
+
     @intrinsic
-    def call(typing, function, transposed_x, transposed_y, m, n, k, x, x_step, y, y_step, out, out_step):
+    def call(typing, function, transposed_x, transposed_y, m, n, k, x, x_step, y, y_step, out, out_step, add):
         def emit(context, builder, signature, args):
             word, small, one = ir.IntType(64), ir.IntType(32), number
             pointer = one.as_pointer()
             kinds = [small] * 3 + [word] * 3 + [one, pointer, word, pointer, word, one, pointer, word]
-            f, tx, ty, m, n, k, x, sx, y, sy, out, so = args
+            f, tx, ty, m, n, k, x, sx, y, sy, out, so, add = args
             plain, turned = ir.Constant(small, 111), ir.Constant(small, 112)
             zero = ir.Constant(word, 0)
 
@@ -63,11 +65,11 @@ def _caller(number: Any) -> Any:
             called = builder.inttoptr(f, ir.FunctionType(ir.VoidType(), kinds).as_pointer())
             builder.call(called, [
                 ir.Constant(small, 101), order(tx), order(ty), m, n, k, ir.Constant(one, 1.0), at(x), sx, at(y), sy,
-                ir.Constant(one, 0.0), at(out), so,
+                builder.uitofp(builder.icmp_signed("!=", add, zero), one), at(out), so,
             ])  # fmt: skip
             return context.get_dummy_value()
 
-        return types.void(*(types.int64,) * 12), emit
+        return types.void(*(types.int64,) * 13), emit
 
     return call
 
@@ -100,9 +102,9 @@ def products(
         right = y + size * (i * y_batch + column * (y_step if y_turned else 1))
         into = out + size * ((i * m + row) * n + column)
         if size == 4:
-            sgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
+            sgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n, 0)
         else:
-            dgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n)
+            dgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n, 0)
 
 
 def suits_tile(m: int, k: int, n: int, dtype: np.dtype[Any]) -> bool:

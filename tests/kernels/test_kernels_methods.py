@@ -112,6 +112,11 @@ def test_a_1x1_convolution_is_a_product(batch, space, dtype, monkeypatch):
         monkeypatch.setattr(conv_methods, "blas", library)
         y, dx = conv.conv_forward(x, w, **how), conv.conv_input_grad(g, w, spatial=space, **how)
         np.testing.assert_allclose(y, naive.conv_forward(x, w, **how), rtol=tolerance, atol=tolerance)
+        dw = conv.conv_weight_grad(g, x, kernel=w.shape[2:], **how)
+        slack = 50 * tolerance  # sums of up to 14,400 products
+        np.testing.assert_allclose(
+            dw, naive.conv_weight_grad(g, x, kernel=w.shape[2:], **how), rtol=slack, atol=slack
+        )
         wanted = naive.conv_input_grad(g, w, spatial=space, **how)
         np.testing.assert_allclose(dx, wanted, rtol=tolerance, atol=tolerance)
     if blas() is not None:
