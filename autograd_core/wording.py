@@ -7,7 +7,8 @@ LONGEST_NAME = 48
 
 def clean(text: str, longest: int = LONGEST_NAME) -> str:
     """One line that can be shown: no control, formatting or private characters, shortened in the middle."""
-    text = text[: 8 * longest]
+    if len(text) > 8 * longest:  # the two ends are shown
+        text = text[: 4 * longest] + text[-4 * longest :]
     shown = "".join(_visible(c) for c in text).strip()
     if len(shown) > longest:
         head = longest * 2 // 3

@@ -660,3 +660,7 @@ def test_graphviz_is_imported_only_when_needed() -> None:
     code = f"import sys; sys.path[:0] = {sys.path!r}; import autograd_core.graph; print('graphviz' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_end_of_a_very_long_name_is_its_end() -> None:
+    assert clean("a" * 5000 + "the_end").endswith("the_end")

@@ -1,5 +1,6 @@
 """The report of a run: a page and a text that are complete at any time, whatever happens to the run."""
 
+import os
 import re
 import signal
 import subprocess
@@ -15,7 +16,8 @@ from browser import PHONE
 
 import autograd_core as ag
 import nn
-from nn.report import Watch, page
+from nn.report import Watch, page, watch
+from nn.report.examples import Examples
 from nn.report.record import Budget, thin
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -305,3 +307,31 @@ def test_on_a_phone_nothing_scrolls_sideways_and_all_is_seen(tmp_path, browser):
         assert outside == []
         assert browser.get_log("browser") == []
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_metrics_keep_their_capital_letters(tmp_path):
+    path = tmp_path / "run.html"
+    classify(path, metrics={"mAP": lambda p, t: 0.5, "top_five": lambda p, t: 0.9})
+    assert {"mAP", "Top five"} <= set(figures(path.read_text(encoding="utf-8")))
+
+
+def test_the_report_stays_where_it_was_when_the_program_goes_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    classify("run.html", callbacks=lambda history, model: os.chdir(tmp_path / "other"))
+    assert "finished" in (tmp_path / "run.html").read_text(encoding="utf-8")
+    assert not list((tmp_path / "other").iterdir())
+
+
+def test_norms_neither_overflow_nor_vanish():
+    for size in (1e25, 1e-30):
+        with np.errstate(all="ignore"):  # as where it is called
+            assert watch._norm(np.full(4, size, np.float32)) == pytest.approx(2 * size, rel=1e-6)
+
+
+def test_a_prediction_that_is_no_number_is_no_class():
+    images = [np.zeros((2, 1, 8, 8), np.float32)]
+    scores = np.array([[np.nan, 0.0], [0.0, 9.0]], np.float32)
+    page = Examples.of(images, np.array([0, 1]), scores, "test").html()
+    assert "✗ none, scores not finite" in page
+    assert "nan%" not in page
