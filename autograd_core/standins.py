@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.graph import Graph, draw, drawing
+from autograd_core.graph import Graph, draw
 from autograd_core.graph.model import Picture
 from autograd_core.graph.program import Program
 from autograd_core.tape import Leaf, Node, like, state
@@ -107,7 +107,7 @@ def draw_compiled(compiled: Any, **options: Any) -> Graph:
     instructions = _instructions(variant, of_operation)
     read = {parent for node in of_operation for parent in node.inputs}
     program = Program([node for node in of_operation if node not in read and node in instructions])
-    graph = drawing(program, **options)
+    graph = draw(program, **options)
     _name_instructions(graph.picture, program, variant, instructions)
     return graph
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import browser  # noqa: F401 - a fixture
 
 import autograd_core as ag
 import nn
@@ -323,7 +322,7 @@ def shown(driver: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["picture", "simple picture", "table"])
-def test_stepping_in_a_browser(browser, kind, tmp_path, monkeypatch):  # noqa: F811
+def test_stepping_in_a_browser(browser, kind, tmp_path, monkeypatch):
     from selenium.webdriver.common.keys import Keys
 
     steps = example()[0].backward_steps()
@@ -365,7 +364,7 @@ def test_stepping_in_a_browser(browser, kind, tmp_path, monkeypatch):  # noqa: F
     assert browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") == []
 
 
-def test_hostile_names_in_a_browser(browser, tmp_path):  # noqa: F811
+def test_hostile_names_in_a_browser(browser, tmp_path):
     p = Parameter(np.float32(2))
     p.name = HOSTILE
     path = ag.exp(p).backward_steps().save(tmp_path / "b.html")
@@ -375,7 +374,7 @@ def test_hostile_names_in_a_browser(browser, tmp_path):  # noqa: F811
     assert browser.get_log("browser") == []
 
 
-def test_no_text_leaves_its_box(browser, tmp_path, rng):  # noqa: F811
+def test_no_text_leaves_its_box(browser, tmp_path, rng):
     path = net(rng)[0].backward_steps().save(tmp_path / "b.html")
     browser.get(path.as_uri())
     outside = browser.execute_script(

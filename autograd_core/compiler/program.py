@@ -213,7 +213,7 @@ class _Builder:
             self._group(group, place, always=True)
 
     def _covers(self, node: Assemble) -> bool:
-        return sum(int(np.prod(place.shape)) for _, place in node.pieces) >= node.out.size
+        return sum(math.prod(place.shape) for _, place in node.pieces) >= node.out.size
 
     def _product(self, node: Product) -> None:
         x, y = node.x, node.y

@@ -25,7 +25,7 @@ __all__ = ["DrawingError", "Graph", "GraphvizMissing", "LayoutTimeout", "draw"]
 
 
 def draw(
-    t: Tensor | Node | Sequence[Tensor],
+    t: Tensor | Node | Sequence[Tensor] | Program,
     *,
     collapse: bool = True,
     depth: int | None = None,
@@ -63,11 +63,27 @@ def draw(
     <Graph: 2 operations, drawn as 3 boxes>
     """
     _check(direction, max_nodes, depth, view, between, around)
-    if not isinstance(t, Tensor | Node | Sequence):
+    tensors = [] if isinstance(t, Program) else [t] if isinstance(t, Tensor | Node) else t
+    program = t if isinstance(t, Program) else _program(tensors, between, around, names)
+    arranged = arrange(program, collapse)
+    drawn = picture(arranged, depth, max_nodes)
+    if view != "forward":
+        drawn = views.backward(drawn) if view == "backward" else views.paired(drawn, program)
+    if overlay is not None:
+        overlays.lay(drawn, program, overlay)
+    overlays.mark(drawn, program, bad)
+    if values:
+        known = cells.values_under([each for each in tensors if isinstance(each, Tensor)])
+        cells.write(drawn, program, known)
+    return Graph(drawn, direction, timeout, arranged, bad, overlay)
+
+
+def _program(tensors: Any, between: Any, around: Any, names: Mapping[Any, str] | None) -> Program:
+    """What is to be drawn of the tape."""
+    if not isinstance(tensors, Sequence):
         raise TypeError(
-            f"draw: takes a Tensor, a list of them, or a compiled function, not {type(t).__name__}"
+            f"draw: takes a Tensor, a list of them, or a compiled function, not {type(tensors).__name__}"
         )
-    tensors = [t] if isinstance(t, Tensor | Node) else t
     roots = [_root(tensor) for tensor in tensors]
     if not roots:
         raise ValueError("draw: there is no tensor to draw in an empty list")
@@ -78,13 +94,7 @@ def draw(
     if around is not None:
         near = focus.around(_root(around[0]), around[1], roots)
         only = near if only is None else only & near
-    program = Program(roots, only, names)
-    graph = drawing(program, collapse, depth, max_nodes, direction, timeout, view, overlay, bad)
-    if values:
-        cells.write(
-            graph.picture, program, cells.values_under([each for each in tensors if isinstance(each, Tensor)])
-        )
-    return graph
+    return Program(roots, only, names)
 
 
 def _check(direction: Any, max_nodes: Any, depth: Any, view: Any, between: Any, around: Any) -> None:
@@ -105,28 +115,6 @@ def _check(direction: Any, max_nodes: Any, depth: Any, view: Any, between: Any, 
         and around[1] >= 1
     ):
         raise TypeError(f"draw: around is a tensor and a number of edges from 1, (t, 3), not {around!r}")
-
-
-def drawing(
-    program: Program,
-    collapse: bool = True,
-    depth: int | None = None,
-    max_nodes: int = 400,
-    direction: str = "TB",
-    timeout: float = 30.0,
-    view: str = "forward",
-    overlay: str | None = None,
-    bad: Node | None = None,
-) -> Graph:
-    """`draw` for a program that is known already."""
-    arranged = arrange(program, collapse)
-    drawn = picture(arranged, depth, max_nodes)
-    if view != "forward":
-        drawn = views.backward(drawn) if view == "backward" else views.paired(drawn, program)
-    if overlay is not None:
-        overlays.lay(drawn, program, overlay)
-    overlays.mark(drawn, program, bad)
-    return Graph(drawn, direction, timeout, arranged, bad, overlay)
 
 
 def _root(tensor: Tensor | Node) -> Node:

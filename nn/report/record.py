@@ -80,7 +80,7 @@ class Record:
     @property
     def parameters(self) -> int:
         """The number of elements of all parameters."""
-        return sum(int(np.prod(shape)) for shape in self.shapes)
+        return sum(math.prod(shape) for shape in self.shapes)
 
     @property
     def epoch(self) -> int:
