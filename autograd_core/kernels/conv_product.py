@@ -1,8 +1,9 @@
 """1×1 convolutions as what they are: for each image a matrix product of the weights and the channels, by BLAS.
 
-An image is a matrix (channels, positions) as it lies, so nothing is copied. Forward and input-gradient take 0.73–0.99 of
-the register tile's time (seven shapes from 8·16·32² → 16 to 8·64·56² → 256, medians of 25 turns), the weight-gradient
-0.82–0.96 from 1,024 positions on. Products of one image are cut by the shapes alone, each on one thread.
+An image is a matrix (channels, positions) as it lies, so nothing is copied. Forward and input-gradient take 0.73–0.99
+of the register tile's time (seven shapes from 8·16·32² → 16 to 8·64·56² → 256, medians of 25 turns), the
+weight-gradient 0.82–0.96 from 1,024 positions on. Products of one image are cut by the shapes alone, each on one
+thread.
 """
 
 from __future__ import annotations
