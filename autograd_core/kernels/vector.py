@@ -29,7 +29,7 @@ def _vector_bits() -> int:
 BITS = _vector_bits()
 # Accumulators: rows × VECTORS registers. 6 × 2 + 3 operands fill the 16 of AVX2; 12 × 2 use 27 of AVX-512's 32.
 VECTORS = 2
-ROWS = 12 if BITS == 512 else 6
+ROWS = 8 if BITS == 512 else 6
 
 
 def width_of(dtype: np.dtype) -> int:
