@@ -55,7 +55,7 @@ def _rest(dtypes: Sequence[str]) -> None:
         ag.random.uniform((2, 3), dtype=dtype)
         if ag.get_num_threads() > 1:  # the loop that shares tasks out
             sums = np.zeros(64, dtype)
-            add_chunks(sums, np.zeros(2, dtype), 1, 1, 1, 1, tasks=2)
+            add_chunks(sums, np.zeros(2, dtype), 1, 1, 1, 1, 8, tasks=2)
 
 
 def warmup(dtypes: Sequence[str] = DTYPES, processes: int = 2) -> Iterator[tuple[int, int, str]]:

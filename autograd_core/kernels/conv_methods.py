@@ -16,11 +16,11 @@ import numpy.typing as npt
 from autograd_core.kernels import conv_product, conv_stencil, conv_tile, conv_tile_weight, winograd
 from autograd_core.kernels.conv_geometry import Geometry
 from autograd_core.kernels.conv_pack import pack
-from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Table, plan
+from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Table, evenly, plan
 from autograd_core.kernels.launch import Constants, all_finite, any_set, scratch, table
 from autograd_core.kernels.products import Blas, blas
 from autograd_core.kernels.stencil_plan import SEGMENT, StencilPlan, stencil_plan
-from autograd_core.kernels.vector import ROWS, VECTORS, width_of
+from autograd_core.kernels.vector import ROWS, vector_lanes, width_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
 
 Array = npt.NDArray
@@ -198,17 +198,21 @@ def _direct_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     how = plan(geo, of_input, dtype.itemsize)
     blocks = how.blocks
     inner, outer, source_plane, out_plane = _ends(geo, of_input)
-    parts = _parts(-(-outer // width_of(dtype)), blocks.count * geo.groups)
+    width = width_of(dtype, outer)
+    parts = _parts(-(-outer // width), blocks.count * geo.groups)
+    terms = max(1, *(inner * taps.size for taps in how.taps))
+    terms = evenly(terms, conv_tile.WEIGHT_BYTES // (width * dtype.itemsize))
     constants = Constants(
         conv_tile.convolve, how.passes, how.rows, how.targets, how.steps, *blocks.reads, *blocks.writes, geo.batch,
-        geo.groups, inner, outer, blocks.images, blocks.positions, blocks.window, source_plane, out_plane, parts,
+        geo.groups, inner, outer, blocks.images, blocks.positions, blocks.window, source_plane, out_plane, width,
+        terms, parts,
     )  # fmt: skip
-    return Call(constants, blocks.count * geo.groups * parts, 0, (Packing.of(how.taps),))
+    return Call(constants, blocks.count * geo.groups * parts, 0, (Packing.of(how.taps), width))
 
 
 def _direct(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
     call = _direct_call(geo, of_input, w.dtype)
-    packed = _packed(w, geo, of_input, call.rest[0], width_of(w.dtype))
+    packed = _packed(w, geo, of_input, *call.rest)
     conv_tile.convolve(
         source, packed, out, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
     )
@@ -216,8 +220,9 @@ def _direct(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) 
 
 @lru_cache(maxsize=256)
 def _weight_direct_call(geo: Geometry, dtype: np.dtype) -> Call:
-    how = plan(geo, False, dtype.itemsize, conv_tile_weight.POSITIONS)
-    blocks, wide = how.blocks, -(-geo.outputs // width_of(dtype))
+    width = width_of(dtype, geo.outputs)
+    how = plan(geo, False, dtype.itemsize, conv_tile_weight.SLOPE_BYTES // (width * dtype.itemsize))
+    blocks, wide = how.blocks, -(-geo.outputs // width)
     inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
     rows = np.append(how.steps, how.steps[-1:].repeat(-how.steps.size % ROWS))
     # A task copies its windows anew: it takes so many output channels that this does not show.
@@ -226,10 +231,10 @@ def _weight_direct_call(geo: Geometry, dtype: np.dtype) -> Call:
     constants = Constants(
         conv_tile_weight.sum_chunks, rows, np.arange(rows.size), how.rows[: blocks.images * blocks.positions],
         *blocks.reads, *blocks.writes, geo.batch, geo.groups, inner, outer, blocks.images, blocks.positions,
-        blocks.window, x_plane, g_plane, chunks, parts,
+        blocks.window, x_plane, g_plane, width, chunks, parts,
     )  # fmt: skip
-    size = chunks * geo.groups * wide * rows.size * width_of(dtype)
-    return Call(constants, chunks * geo.groups * parts, size, (rows.size, chunks, geo.groups * wide))
+    size = chunks * geo.groups * wide * rows.size * width
+    return Call(constants, chunks * geo.groups * parts, size, (rows.size, chunks, width, geo.groups * wide))
 
 
 def _weight_direct(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
@@ -240,9 +245,9 @@ def _weight_direct(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
 
 
 def _add_chunks(sums: Array, dw: Array, geo: Geometry, call: Call, serial: bool) -> None:
-    filled, chunks, tasks = call.rest
+    *rest, tasks = call.rest
     conv_tile_weight.add_chunks(
-        sums, dw, geo.outputs, geo.inputs * geo.taps, filled, chunks, tasks=tasks, serial=serial
+        sums, dw, geo.outputs, geo.inputs * geo.taps, *rest, tasks=tasks, serial=serial
     )
 
 
@@ -269,10 +274,11 @@ def _weight_by_tap(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
 
 
 @lru_cache(maxsize=256)
-def _winograd_call(geo: Geometry, of_input: bool, width: int) -> Call:
-    how = winograd_plan(geo, of_input, width // VECTORS, width)
-    blocks = how.blocks
+def _winograd_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     inner, outer, source_plane, out_plane = _ends(geo, of_input)
+    width = width_of(dtype, outer)
+    how = winograd_plan(geo, of_input, vector_lanes(dtype), width)
+    blocks = how.blocks
     wide = -(-outer // width)
     parts = _parts(wide, blocks.count * geo.groups)
     targets = np.arange(how.inputs.size + ROWS)
@@ -280,29 +286,31 @@ def _winograd_call(geo: Geometry, of_input: bool, width: int) -> Call:
         winograd.convolve, how.places, how.inputs, how.outputs, targets * how.channels, targets,
         np.arange(how.channels), *blocks.reads, *blocks.writes, geo.batch, geo.groups, inner, outer, blocks.images,
         blocks.positions, blocks.window, how.breadth, (geo.size if of_input else geo.out)[2], how.overhang,
-        source_plane, out_plane, parts,
+        source_plane, out_plane, width, parts,
     )  # fmt: skip
     size = geo.groups * wide * winograd.POINTS * how.channels * width
     return Call(
-        constants, blocks.count * geo.groups * parts, size, (inner, outer, how.channels, geo.groups * wide)
-    )
+        constants, blocks.count * geo.groups * parts, size,
+        (inner, outer, how.channels, width, geo.groups * wide),
+    )  # fmt: skip
 
 
 def _winograd(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> bool:
     """False where the result is not finite, and the direct sum is to be taken."""
-    call = _winograd_call(geo, of_input, width_of(w.dtype))
-    inner, outer, channels, blocks = call.rest
+    call = _winograd_call(geo, of_input, w.dtype)
+    *rest, blocks = call.rest
     serial = geo.multiply_adds < SERIAL
     points = scratch(call.size, w.dtype)
-    winograd.filter_points(w, points, inner, outer, channels, int(of_input), tasks=blocks, serial=serial)
+    winograd.filter_points(w, points, *rest, int(of_input), tasks=blocks, serial=serial)
     bad = scratch(call.tasks, np.uint8)
     winograd.convolve(source, points, out, bad, call.constants, tasks=call.tasks, serial=serial)
     return not any_set(bad)
 
 
 @lru_cache(maxsize=256)
-def _weight_winograd_call(geo: Geometry, width: int) -> Call:
-    how = winograd_plan(geo, False, width // VECTORS, width)
+def _weight_winograd_call(geo: Geometry, dtype: np.dtype) -> Call:
+    width = width_of(dtype, geo.outputs)
+    how = winograd_plan(geo, False, vector_lanes(dtype), width)
     blocks, wide = how.blocks, -(-geo.outputs // width)
     inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
     chunks = min(blocks.count, -(-LEAST_BLOCKS // geo.groups))
@@ -311,18 +319,18 @@ def _weight_winograd_call(geo: Geometry, width: int) -> Call:
         winograd.sum_chunks, how.places, how.inputs, how.slope_places, how.slope_inputs,
         np.arange(-(-how.channels // ROWS) * ROWS), np.arange(how.inputs.size) * how.channels, *blocks.reads,
         *blocks.writes, geo.batch, geo.groups, inner, outer, how.channels, blocks.images, blocks.window, how.breadth,
-        how.slopes, how.pitch, x_plane, g_plane, chunks, parts,
+        how.slopes, how.pitch, x_plane, g_plane, width, chunks, parts,
     )  # fmt: skip
     terms = inner * geo.taps
     return Call(
         constants, chunks * geo.groups * parts, chunks * geo.groups * wide * terms * width,
-        (terms, chunks, geo.groups * wide),
+        (terms, chunks, width, geo.groups * wide),
     )  # fmt: skip
 
 
 def _weight_winograd(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
     """False where the result is not finite, and the direct sum is to be taken."""
-    call = _weight_winograd_call(geo, width_of(g.dtype))
+    call = _weight_winograd_call(geo, g.dtype)
     sums, serial = scratch(call.size, g.dtype), geo.multiply_adds < SERIAL
     winograd.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
     _add_chunks(sums, dw, geo, call, serial)

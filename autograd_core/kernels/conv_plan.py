@@ -85,6 +85,12 @@ class Plan(NamedTuple):
     window: Three
 
 
+def evenly(units: int, most: int) -> int:
+    """The size of the pieces when `units` are cut into as few pieces of at most `most` as there can be."""
+    pieces = -(-units // min(units, most))
+    return -(-units // pieces)
+
+
 def strides(shape: Three) -> Three:
     return (shape[1] * shape[2], shape[2], 1)
 
@@ -130,11 +136,10 @@ def choose_box(axes: Axes, batch: int, most: int) -> Four:
     box, room = list(steps), most // math.prod(steps)
     for i in (3, 2, 1, 0):
         units = -(-limits[i] // steps[i])
-        pieces = -(-units // max(1, min(units, room)))
-        each = -(-units // pieces)
+        each = evenly(units, max(1, room))
         box[i] = each * steps[i]
         room //= each
-        if pieces > 1:
+        if each < units:
             break
     return box[0], box[1], box[2], box[3]
 

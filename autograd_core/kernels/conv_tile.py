@@ -22,8 +22,9 @@ from autograd_core.kernels.vector import (
     transpose,
 )
 
-# Terms (channel, tap) of one go: 288 × 16 weights are 18 KB, read once for each tile of a block of positions.
-TERMS = 288
+# Most bytes of weights, for some terms (channel, tap), of one go: they are read again for each tile of a block of
+# positions, so they must stay in the first-level cache beside the window's lines.
+WEIGHT_BYTES = 24 << 10
 
 
 @jit(inner=True)
@@ -51,9 +52,9 @@ def fill_window(source, at, image_step, plane, channels, images, reads, first, p
 
 
 @jit(inner=True)
-def turn(scratch, at, count, channels, out, to, plane):
-    """scratch (positions, lanes) into out[channel, position] for a run of positions."""
-    lanes, width = lanes_of(out)
+def turn(scratch, at, width, count, channels, out, to, plane):
+    """scratch (positions, width) into out[channel, position] for a run of positions."""
+    lanes, _ = lanes_of(out)
     full = channels // lanes * lanes if count >= lanes else 0
     for c in range(0, full, lanes):
         for i in range(0, count, lanes):
@@ -67,11 +68,11 @@ def turn(scratch, at, count, channels, out, to, plane):
 
 
 @jit(inner=True)
-def write_block(scratch, positions, images, writes, first, past, channels, out, to, image_step, plane):
-    """scratch (image, position, lane) into some channels of out, where the block lies inside."""
+def write_block(scratch, positions, width, images, writes, first, past, channels, out, to, image_step, plane):
+    """scratch (image, position, width) into some channels of out, where the block lies inside."""
     for n in range(images):
         for r in range(first, past):
-            turn(scratch, n * positions + writes[3 * r], writes[3 * r + 2], channels,
+            turn(scratch, n * positions + writes[3 * r], width, writes[3 * r + 2], channels,
                  out, to + n * image_step + writes[3 * r + 1], plane)  # fmt: skip
 
 
@@ -79,14 +80,13 @@ def write_block(scratch, positions, images, writes, first, past, channels, out, 
 def convolve(
     task: int, source: Floats, packed: Floats, out: Floats, passes: Ints, rows: Ints, targets: Ints, steps: Ints,
     reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int,
-    box: int, positions: int, size: int, source_plane: int, out_plane: int, parts: int,
+    box: int, positions: int, size: int, source_plane: int, out_plane: int, width: int, terms: int, parts: int,
 ) -> None:  # fmt: skip
     """out (batch, groups·outer, out_plane) from source (batch, groups·inner, source_plane).
 
-    packed (group, block of output channels, term, lane); box images of `positions` outputs and windows of `size`.
-    A task is a part of the output channels of a group, for one block of positions.
+    packed (group, block of output channels, term, width), read `terms` at a go; box images of `positions` outputs and
+    windows of `size`. A task is a part of the output channels of a group, for one block of positions.
     """
-    _, width = lanes_of(out)
     wide = (outer + width - 1) // width
     spatial = first_read.size - 1
     part, group, block = task % parts, task // parts % groups, task // parts // groups
@@ -100,11 +100,11 @@ def convolve(
         weights = (group * wide + b) * steps.size * width
         for p in range(0, passes.size, 4):
             begin, end = passes[p + 2], passes[p + 3]
-            for k in range(begin, max(end, begin + 1), TERMS):
+            for k in range(begin, max(end, begin + 1), terms):
                 for j in range(passes[p], passes[p + 1], ROWS):
                     tile(scratch, targets, k == begin, window, rows, j,
-                         packed, weights, steps, k, min(end, k + TERMS))  # fmt: skip
+                         packed, weights, steps, k, min(end, k + terms), width)  # fmt: skip
         channel = group * outer + b * width
-        write_block(scratch, positions, images, writes, first_write[block], first_write[block + 1],
+        write_block(scratch, positions, width, images, writes, first_write[block], first_write[block + 1],
                     min(width, outer - b * width), out, (image * groups * outer + channel) * out_plane,
                     groups * outer * out_plane, out_plane)  # fmt: skip

@@ -14,14 +14,14 @@ from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Floats, Ints, kernel
 from autograd_core.kernels.vector import ROWS, lanes_of, tile, transpose
 
-# Positions of a block: 512 × 16 slopes are 32 KB, streamed from the second-level cache for each tile of rows.
-POSITIONS = 512
+# Bytes of a block's slopes: they are streamed for each tile of rows.
+SLOPE_BYTES = 32 << 10
 
 
 @jit(inner=True)
-def turn_back(source, at, plane, channels, count, scratch, to):
-    """source[channel, position] into scratch (positions, lanes) for a run of positions."""
-    lanes, width = lanes_of(scratch)
+def turn_back(source, at, plane, channels, count, scratch, to, width):
+    """source[channel, position] into scratch (positions, width) for a run of positions."""
+    lanes, _ = lanes_of(scratch)
     full = channels // lanes * lanes if count >= lanes else 0
     for c in range(0, full, lanes):
         for i in range(0, count, lanes):
@@ -36,14 +36,13 @@ def turn_back(source, at, plane, channels, count, scratch, to):
 def sum_chunks(
     task: int, g: Floats, x: Floats, sums: Floats, rows: Ints, places: Ints, steps: Ints, reads: Ints,
     first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int, box: int,
-    positions: int, size: int, x_plane: int, g_plane: int, chunks: int, parts: int,
+    positions: int, size: int, x_plane: int, g_plane: int, width: int, chunks: int, parts: int,
 ) -> None:  # fmt: skip
-    """sums (chunk, group, block of output channels, row, lane), each summed over the chunk's blocks of positions.
+    """sums (chunk, group, block of output channels, row, width), each summed over the chunk's blocks of positions.
 
     g (batch, groups·outer, g_plane), x (batch, groups·inner, x_plane); rows: window offset of each (channel, tap),
     steps: of each position. A task is a chunk of the blocks, for a part of the output channels of a group.
     """
-    _, width = lanes_of(g)
     wide = (outer + width - 1) // width
     spatial = first_read.size - 1
     blocks = (batch + box - 1) // box * spatial
@@ -67,16 +66,17 @@ def sum_chunks(
                 at = (((image + n) * groups + group) * outer + b * width) * g_plane
                 for r in range(first_write[block], first_write[block + 1]):
                     turn_back(g, at + writes[3 * r + 1], g_plane, channels, writes[3 * r + 2],
-                              slopes, n * positions + writes[3 * r])  # fmt: skip
+                              slopes, n * positions + writes[3 * r], width)  # fmt: skip
             into = sums[((chunk * groups + group) * wide + b) * rows.size * width :]
             for r in range(0, rows.size, ROWS):
-                tile(into, places, index == first, window, rows, r, slopes, 0, steps, 0, steps.size)
+                tile(into, places, index == first, window, rows, r, slopes, 0, steps, 0, steps.size, width)
 
 
 @kernel
-def add_chunks(task: int, sums: Floats, dw: Floats, outer: int, terms: int, filled: int, chunks: int) -> None:
+def add_chunks(
+    task: int, sums: Floats, dw: Floats, outer: int, terms: int, filled: int, chunks: int, width: int
+) -> None:
     """dw (group, channel, term) from sums, the chunks added in their order. A task is a block of output channels."""
-    _, width = lanes_of(dw)
     wide = (outer + width - 1) // width
     each = filled * width
     total = np.zeros(each, dw.dtype)
@@ -85,4 +85,4 @@ def add_chunks(task: int, sums: Floats, dw: Floats, outer: int, terms: int, fill
         for i in range(np.uint64(each)):
             total[i] += sums[at + i]
     group, first = task // wide, task % wide * width
-    turn(total, 0, terms, min(width, outer - first), dw, (group * outer + first) * terms, terms)
+    turn(total, 0, width, terms, min(width, outer - first), dw, (group * outer + first) * terms, terms)

@@ -154,7 +154,7 @@ def small_product(
                     packed[i * width + c] = 0
         into = out if n == width else sums
         for r in range(0, m, ROWS):
-            tile(into, targets, True, x, rows, r, source, at, steps, 0, k)
+            tile(into, targets, True, x, rows, r, source, at, steps, 0, k, width)
         if n != width:
             for i in range(m):
                 for c in range(columns):

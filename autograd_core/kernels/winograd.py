@@ -56,13 +56,13 @@ def stride_of(tiles, channels):
 
 @kernel
 def filter_points(
-    task: int, w: Floats, points: Floats, inner: int, outer: int, channels: int, of_input: int
+    task: int, w: Floats, points: Floats, inner: int, outer: int, channels: int, width: int, of_input: int
 ) -> None:
-    """points (group, block of output channels, 36, inner channel, lane) of w (O, C/groups, 9).
+    """points (group, block of output channels, 36, inner channel, width) of w (O, C/groups, 9).
 
     A task is a block of output channels of a group.
     """
-    lanes, width = lanes_of(w)
+    lanes, _ = lanes_of(w)
     wide = (outer + width - 1) // width
     group, first = task // wide, task % wide * width
     taps = np.zeros(TAPS * width, w.dtype)
@@ -88,19 +88,15 @@ def convolve(
     task: int, source: Floats, weights: Floats, out: Floats, bad: Bytes, places: Ints, inputs: Ints, outputs: Ints,
     rows: Ints, targets: Ints, terms: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints,
     batch: int, groups: int, inner: int, outer: int, box: int, positions: int, size: int, breadth: int, out_line: int,
-    overhang: int, source_plane: int, out_plane: int, parts: int,
+    overhang: int, source_plane: int, out_plane: int, width: int, parts: int,
 ) -> None:  # fmt: skip
     """out (batch, groups·outer, out_plane) from source (batch, groups·inner, source_plane) and the weights' points.
 
     A task is a part of the output channels of a group for one block; bad[task] is 1 where a result is not finite.
     """
-    lanes, width = lanes_of(out)
-    channels, tiles, spatial, wide = (
-        terms.size,
-        inputs.size,
-        first_read.size - 1,
-        (outer + width - 1) // width,
-    )
+    lanes, _ = lanes_of(out)
+    channels, tiles, spatial = terms.size, inputs.size, first_read.size - 1
+    wide = (outer + width - 1) // width
     part, group, block = task % parts, task // parts % groups, task // parts // groups
     image, block = block // spatial * box, block % spatial
     images = min(box, batch - image)
@@ -109,7 +105,7 @@ def convolve(
                   inner, images, reads, first_read[block], first_read[block + 1], window, size * channels,
                   places)  # fmt: skip
     step, sum_step = stride_of(tiles, channels), stride_of(tiles, width)
-    points = np.zeros(POINTS * step, out.dtype)
+    points = np.empty(POINTS * step, out.dtype)
     for t in range(tiles):
         for c in range(0, channels, lanes):
             transform_input(window, inputs[t] + c, breadth * channels, channels,
@@ -121,25 +117,14 @@ def convolve(
         for p in range(POINTS):
             at = ((group * wide + b) * POINTS + p) * channels * width
             for j in range(0, tiles, ROWS):
-                tile(
-                    sums[p * sum_step :],
-                    targets,
-                    True,
-                    points[p * step :],
-                    rows,
-                    j,
-                    weights,
-                    at,
-                    terms,
-                    0,
-                    channels,
-                )
+                tile(sums[p * sum_step :], targets, True, points[p * step :], rows, j,
+                     weights, at, terms, 0, channels, width)  # fmt: skip
         for t in range(tiles):
             for v in range(0, width, lanes):
                 transform_output(sums, t * width + v, SIDE * sum_step, sum_step,
                                  scratch, outputs[t] + v, out_line * width, width)  # fmt: skip
         channel = group * outer + b * width
-        write_block(scratch, positions, images, writes, first_write[block], first_write[block + 1],
+        write_block(scratch, positions, width, images, writes, first_write[block], first_write[block + 1],
                     min(width, outer - b * width), out, (image * groups * outer + channel) * out_plane,
                     groups * outer * out_plane, out_plane)  # fmt: skip
         for i in range(np.uint64(box * positions * width)):
@@ -152,10 +137,10 @@ def sum_chunks(
     task: int, g: Floats, x: Floats, sums: Floats, places: Ints, inputs: Ints, slope_places: Ints, slope_inputs: Ints,
     rows: Ints, tile_steps: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int,
     groups: int, inner: int, outer: int, channels: int, box: int, size: int, breadth: int, slope_size: int, pitch: int,
-    x_plane: int, g_plane: int, chunks: int, parts: int,
+    x_plane: int, g_plane: int, width: int, chunks: int, parts: int,
 ) -> None:  # fmt: skip
-    """sums (chunk, group, block of output channels, row (channel, tap), lane) as conv_tile_weight.sum_chunks."""
-    lanes, width = lanes_of(g)
+    """sums (chunk, group, block of output channels, row (channel, tap), width) as conv_tile_weight.sum_chunks."""
+    lanes, _ = lanes_of(g)
     tiles, spatial, wide = inputs.size, first_read.size - 1, (outer + width - 1) // width
     blocks = (batch + box - 1) // box * spatial
     part, group, chunk = task % parts, task // parts % groups, task // parts // groups
@@ -166,9 +151,10 @@ def sum_chunks(
         stride_of(channels, width),
     )
     window, slopes = np.zeros(box * size * channels, g.dtype), np.zeros(box * slope_size * width, g.dtype)
-    points, slope_points = np.zeros(POINTS * step, g.dtype), np.empty(POINTS * slope_step, g.dtype)
-    totals = np.zeros((end - begin) * POINTS * sum_step, g.dtype)
-    for index in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
+    points, slope_points = np.empty(POINTS * step, g.dtype), np.empty(POINTS * slope_step, g.dtype)
+    totals = np.empty((end - begin) * POINTS * sum_step, g.dtype)
+    start = chunk * blocks // chunks
+    for index in range(start, (chunk + 1) * blocks // chunks):
         image, block = index // spatial * box, index % spatial
         images = min(box, batch - image)
         window[:] = 0
@@ -191,8 +177,8 @@ def sum_chunks(
             for p in range(POINTS):
                 into = totals[((b - begin) * POINTS + p) * sum_step :]
                 for r in range(0, channels, ROWS):
-                    tile(into, rows, False, points[p * step :], rows, r,
-                         slope_points, p * slope_step, tile_steps, 0, tiles)  # fmt: skip
+                    tile(into, rows, index == start, points[p * step :], rows, r,
+                         slope_points, p * slope_step, tile_steps, 0, tiles, width)  # fmt: skip
     for b in range(begin, end):
         at = ((chunk * groups + group) * wide + b) * inner * TAPS * width
         for c in range(inner):

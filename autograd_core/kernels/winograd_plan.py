@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from autograd_core.kernels.conv_geometry import Geometry
-from autograd_core.kernels.conv_plan import Blocks, Table, runs
+from autograd_core.kernels.conv_plan import Blocks, Table, evenly, runs
 from autograd_core.kernels.winograd_transform import OUTPUTS, TAPS
 
 # Tiles of a block: with 64 channels 36 × 32 points of them are 300 KB, in the second-level cache with the weights.
@@ -59,8 +59,8 @@ def winograd_plan(geo: Geometry, of_input: bool, lanes: int, width: int) -> Wino
     inner = geo.outputs if of_input else geo.inputs
     channels = -(-inner // lanes) * lanes
     across, down = -(-out[2] // OUTPUTS), -(-out[1] // OUTPUTS)
-    rows = _evenly(down, max(1, TILES // across))
-    images = _evenly(geo.batch, max(1, TILES // (across * down))) if rows == down else 1
+    rows = evenly(down, max(1, TILES // across))
+    images = evenly(geo.batch, max(1, TILES // (across * down))) if rows == down else 1
     lines = out[1] if rows == down else rows * OUTPUTS
     height, breadth = rows * OUTPUTS + TAPS - 1, across * OUTPUTS + TAPS - 1
     starts = [(0, h, 0) for h in range(0, out[1], lines)]
@@ -87,9 +87,3 @@ def winograd_plan(geo: Geometry, of_input: bool, lanes: int, width: int) -> Wino
 def _pixels(lines: int, length: int, pitch: int, low: int) -> Table:
     """Where in lines of `pitch` pixels each element of lines of `length` goes."""
     return np.add.outer(np.arange(lines) * pitch, np.arange(length) + low).ravel()
-
-
-def _evenly(units: int, most: int) -> int:
-    """The size of the pieces when `units` are cut into as few pieces of at most `most` as there can be."""
-    pieces = -(-units // min(units, most))
-    return -(-units // pieces)
