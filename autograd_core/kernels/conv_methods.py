@@ -281,12 +281,10 @@ def _winograd_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     blocks = how.blocks
     wide = -(-outer // width)
     parts = _parts(wide, blocks.count * geo.groups)
-    targets = np.arange(how.inputs.size + ROWS)
     constants = Constants(
-        winograd.convolve, how.places, how.inputs, how.outputs, targets * how.channels, targets,
-        np.arange(how.channels), *blocks.reads, *blocks.writes, geo.batch, geo.groups, inner, outer, blocks.images,
-        blocks.positions, blocks.window, how.breadth, (geo.size if of_input else geo.out)[2], how.overhang,
-        source_plane, out_plane, width, parts,
+        winograd.convolve, how.places, how.inputs, how.outputs, *blocks.reads, *blocks.writes, geo.batch, geo.groups,
+        inner, outer, how.channels, blocks.images, blocks.positions, blocks.window, how.breadth,
+        (geo.size if of_input else geo.out)[2], how.overhang, source_plane, out_plane, width, parts,
     )  # fmt: skip
     size = geo.groups * wide * winograd.POINTS * how.channels * width
     return Call(
@@ -316,9 +314,8 @@ def _weight_winograd_call(geo: Geometry, dtype: np.dtype) -> Call:
     chunks = min(blocks.count, -(-LEAST_BLOCKS // geo.groups))
     parts = _parts(wide, geo.groups * chunks)
     constants = Constants(
-        winograd.sum_chunks, how.places, how.inputs, how.slope_places, how.slope_inputs,
-        np.arange(-(-how.channels // ROWS) * ROWS), np.arange(how.inputs.size) * how.channels, *blocks.reads,
-        *blocks.writes, geo.batch, geo.groups, inner, outer, how.channels, blocks.images, blocks.window, how.breadth,
+        winograd.sum_chunks, how.places, how.inputs, how.slope_places, how.slope_inputs, *blocks.reads, *blocks.writes,
+        geo.batch, geo.groups, inner, outer, how.channels, blocks.images, blocks.window, how.breadth,
         how.slopes, how.pitch, x_plane, g_plane, width, chunks, parts,
     )  # fmt: skip
     terms = inner * geo.taps

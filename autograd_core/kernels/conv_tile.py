@@ -28,6 +28,23 @@ WEIGHT_BYTES = 24 << 10
 
 
 @jit(inner=True)
+def aligned(count, like):
+    """Memory for `count` numbers of like's dtype that begins at a cache line, where vectors cross none."""
+    line = 64 // like.itemsize
+    memory = np.empty(count + line, like.dtype)
+    first = -(memory.ctypes.data // like.itemsize) % line
+    return memory[first : first + count]
+
+
+@jit(inner=True)
+def aligned_zeros(count, like):
+    """The same, filled with 0."""
+    memory = aligned(count, like)
+    memory[:] = 0
+    return memory
+
+
+@jit(inner=True)
 def copy_run(out, to, source, at, count):
     """count elements; the last vector overlaps the one before it, so that only short runs go one by one."""
     lanes, _ = lanes_of(out)
@@ -95,7 +112,7 @@ def convolve(
     window = np.zeros(inner * box * size, out.dtype)
     fill_window(source, (image * groups + group) * inner * source_plane, groups * inner * source_plane, source_plane,
                 inner, images, reads, first_read[block], first_read[block + 1], window, size, box)  # fmt: skip
-    scratch = np.empty(box * positions * width, out.dtype)
+    scratch = aligned(box * positions * width, out)
     for b in range(part * wide // parts, (part + 1) * wide // parts):
         weights = (group * wide + b) * steps.size * width
         for p in range(0, passes.size, 4):

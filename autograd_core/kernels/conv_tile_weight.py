@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import fill_window, turn
+from autograd_core.kernels.conv_tile import aligned_zeros, fill_window, turn
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Floats, Ints, kernel
 from autograd_core.kernels.vector import ROWS, lanes_of, tile, transpose
@@ -48,7 +48,7 @@ def sum_chunks(
     blocks = (batch + box - 1) // box * spatial
     part, group, chunk = task % parts, task // parts % groups, task // parts // groups
     window = np.zeros(inner * box * size, g.dtype)
-    slopes = np.zeros(box * positions * width, g.dtype)
+    slopes = aligned_zeros(box * positions * width, g)
     first, past = chunk * blocks // chunks, (chunk + 1) * blocks // chunks
     for index in range(first, past):
         image, block = index // spatial * box, index % spatial

@@ -20,6 +20,7 @@ from __future__ import annotations
 import ast
 import ctypes
 import inspect
+import math
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ _ARRAYS: dict[str, Callable[[np.dtype], np.dtype]] = {
     "Bytes": lambda dtype: np.dtype(np.uint8),
     "Words": lambda dtype: np.dtype(np.uint64),
 }
+LINE = 64  # bytes of a cache line
 registry: list[Kernel] = []
 _compiling = threading.RLock()
 
@@ -104,11 +106,15 @@ def traced() -> Iterator[Trace]:
 
 
 def scratch(shape: Any, dtype: npt.DTypeLike) -> npt.NDArray:
-    """Memory that a kernel fills before it is read."""
-    made = np.empty(shape, dtype)
+    """Memory that a kernel fills before it is read; it begins at a cache line (a program's memory does so anyway)."""
     if _thread.trace is not None:
+        made = np.empty(shape, dtype)
         _thread.trace.scratch.append(made)
-    return made
+        return made
+    size = math.prod(shape) if isinstance(shape, tuple) else shape
+    memory = np.empty(size * np.dtype(dtype).itemsize + LINE, np.uint8)
+    first = -address_of(memory) % LINE
+    return memory[first : first + memory.size - LINE].view(dtype).reshape(shape)
 
 
 def table(array: npt.NDArray) -> npt.NDArray:

@@ -120,60 +120,86 @@ def tile(typing, out, targets, fresh, source, rows, at, wide, wide_at, steps, be
     `source` element is broadcast, so it may lie anywhere: strides and dilation cost nothing here.
     The sum starts at 0 when `fresh`, else at what `out` holds. Nothing is checked.
     """
-    signature = types.void(
-        out,
-        targets,
-        types.boolean,
-        source,
-        rows,
-        types.int64,
-        wide,
-        types.int64,
-        steps,
-        types.int64,
-        types.int64,
-        types.int64,
-    )
+    i = types.int64
+    signature = types.void(out, targets, types.boolean, source, rows, i, wide, i, steps, i, i, i)
 
     def emit(context, builder, sig, args):
         (out_v, targets_v, fresh, source_v, rows_v, at, wide_v, wide_at, steps_v, begin, end, width) = args
-        vector = vector_type(context, out)
-        zero, lanes, i64 = ir.Constant(vector, None), vector.count, begin.type
 
         def table(array_type, array):
             """The ROWS numbers from `at` on."""
             first = offset(builder, data_of(context, builder, array_type, array), at)
-            return [builder.load(offset(builder, first, ir.Constant(i64, r))) for r in range(ROWS)]
+            return [builder.load(offset(builder, first, ir.Constant(at.type, r))) for r in range(ROWS)]
 
-        source_data = data_of(context, builder, source, source_v)
+        source_data, out_data, wide_data, steps_data = (
+            data_of(context, builder, of, array)
+            for of, array in ((source, source_v), (out, out_v), (wide, wide_v), (steps, steps_v))
+        )
         lines = [offset(builder, source_data, line) for line in table(rows, rows_v)]
-        wide_data = offset(builder, data_of(context, builder, wide, wide_v), wide_at)
-        steps_data = data_of(context, builder, steps, steps_v)
-        out_data = data_of(context, builder, out, out_v)
-        places = [builder.mul(row, width) for row in table(targets, targets_v)]
+        cells = [offset(builder, out_data, builder.mul(row, width)) for row in table(targets, targets_v)]
 
-        def sums(vectors):
-            ends = [ir.Constant(i64, v * lanes) for v in range(vectors)]
-            cells = [offset(builder, out_data, builder.add(place, end)) for place in places for end in ends]
-            start = [builder.select(fresh, zero, load_vector(builder, cell, vector)) for cell in cells]
+        def scalars(k):
+            step = builder.load(offset(builder, steps_data, k))
+            return [offset(builder, line, step) for line in lines]
 
-            def operands(k):
-                step = builder.load(offset(builder, steps_data, k))
-                line = offset(builder, wide_data, builder.mul(k, ir.Constant(i64, vectors * lanes)))
-                wide = [load_vector(builder, offset(builder, line, end), vector) for end in ends]
-                return [offset(builder, first, step) for first in lines], wide
-
-            _sum_products(builder, cells, start, operands, begin, end)
-
-        narrow = builder.icmp_signed("==", width, ir.Constant(i64, lanes))
-        with builder.if_else(narrow) as (single, several):
-            with single:
-                sums(1)
-            with several:
-                sums(VECTORS)
+        kind = vector_type(context, out)
+        _tile(builder, kind, cells, fresh, scalars, offset(builder, wide_data, wide_at), begin, end, width)
         return context.get_dummy_value()
 
     return signature, emit
+
+
+@intrinsic
+def tile_lines(typing, out, out_at, fresh, source, at, row_step, step, wide, wide_at, count, width):
+    """out[out_at + r·width, :] (+)= Σ_{k < count} source[at + r·row_step + k·step] · wide[wide_at + k·width, :]
+
+    for r = 0 … ROWS−1: `tile` without tables, for short sums.
+    """
+    i = types.int64
+    signature = types.void(out, i, types.boolean, source, i, i, i, wide, i, i, i)
+
+    def emit(context, builder, sig, args):
+        (out_v, out_at, fresh, source_v, at, row_step, step, wide_v, wide_at, count, width) = args
+        first, cell, wide_data = (
+            offset(builder, data_of(context, builder, of, array), begin)
+            for of, array, begin in ((source, source_v, at), (out, out_v, out_at), (wide, wide_v, wide_at))
+        )
+        lines, cells = [first], [cell]
+        for _ in range(1, ROWS):
+            lines.append(offset(builder, lines[-1], row_step))
+            cells.append(offset(builder, cells[-1], width))
+
+        def scalars(k):
+            return [offset(builder, line, builder.mul(k, step)) for line in lines]
+
+        kind, zero = vector_type(context, out), ir.Constant(count.type, 0)
+        _tile(builder, kind, cells, fresh, scalars, wide_data, zero, count, width)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+def _tile(builder, vector, cells, fresh, scalars, wide, begin, end, width):
+    """The sum of a tile, whose rows are stored to `cells`: with one vector a row, or with VECTORS, as `width` says."""
+    zero, lanes = ir.Constant(vector, None), vector.count
+
+    def sums(vectors):
+        ends = [ir.Constant(begin.type, v * lanes) for v in range(vectors)]
+        pieces = [offset(builder, cell, end) for cell in cells for end in ends]
+        start = [builder.select(fresh, zero, load_vector(builder, piece, vector)) for piece in pieces]
+
+        def operands(k):
+            line = offset(builder, wide, builder.mul(k, ir.Constant(k.type, vectors * lanes)))
+            return scalars(k), [load_vector(builder, offset(builder, line, end), vector) for end in ends]
+
+        _sum_products(builder, pieces, start, operands, begin, end)
+
+    narrow = builder.icmp_signed("==", width, ir.Constant(width.type, lanes))
+    with builder.if_else(narrow) as (single, several):
+        with single:
+            sums(1)
+        with several:
+            sums(VECTORS)
 
 
 def _sum_products(builder, cells, start, operands, begin, end):

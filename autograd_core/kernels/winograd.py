@@ -12,10 +12,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import write_block
+from autograd_core.kernels.conv_tile import aligned, aligned_zeros, copy_run, write_block
+from autograd_core.kernels.conv_tile_weight import turn_back
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
-from autograd_core.kernels.vector import AHEAD, ROWS, lanes_of, prefetch_read, tile, transpose_to
+from autograd_core.kernels.vector import (
+    AHEAD,
+    ROWS,
+    lanes_of,
+    prefetch_read,
+    tile_lines,
+    transpose,
+    transpose_to,
+)
 from autograd_core.kernels.winograd_transform import (
     transform_filter,
     transform_gradient,
@@ -65,29 +74,36 @@ def filter_points(
     lanes, _ = lanes_of(w)
     wide = (outer + width - 1) // width
     group, first = task // wide, task % wide * width
-    taps = np.zeros(TAPS * width, w.dtype)
     step = channels * width
     for p in range(POINTS):
-        for i in range(inner * width, step):
-            points[(task * POINTS + p) * step + i] = 0
+        points[(task * POINTS + p) * step + inner * width : (task * POINTS + p + 1) * step] = 0
+    # Taps with output channels side by side; one inner channel's behind the other's.
+    taps = aligned_zeros((inner * TAPS + 2 * lanes) * width, w)
+    lines = np.zeros(width * TAPS + 2 * lanes, w.dtype)
+    count = min(width, outer - first)
+    if of_input:
+        for i in range(inner):
+            copy_run(lines, 0, w, ((group * inner + i) * outer + first) * TAPS, count * TAPS)
+            for v in range(0, width, lanes):
+                # What vectors hold beyond the 9 taps is written over by the next inner channel.
+                for t in range(0, TAPS, lanes):
+                    transpose(lines, v * TAPS + t, TAPS, taps, (i * TAPS + t) * width + v, width)
+    else:
+        turn_back(
+            w, (group * outer + first) * inner * TAPS, inner * TAPS, count, inner * TAPS, taps, 0, width
+        )
+    begin, down = (TAPS - 1, -width) if of_input else (0, width)
     for i in range(inner):
-        for lane in range(min(width, outer - first)):
-            if of_input:
-                at = ((group * inner + i) * outer + first + lane) * TAPS
-            else:
-                at = ((group * outer + first + lane) * inner + i) * TAPS
-            for t in range(TAPS):
-                taps[t * width + lane] = w[at + TAPS - 1 - t if of_input else at + t]
         for v in range(0, width, lanes):
-            transform_filter(taps, v, 3 * width, width,
+            transform_filter(taps, (i * TAPS + begin) * width + v, 3 * down, down,
                              points, (task * POINTS * channels + i) * width + v, SIDE * step, step)  # fmt: skip
 
 
 @kernel
 def convolve(
     task: int, source: Floats, weights: Floats, out: Floats, bad: Bytes, places: Ints, inputs: Ints, outputs: Ints,
-    rows: Ints, targets: Ints, terms: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints,
-    batch: int, groups: int, inner: int, outer: int, box: int, positions: int, size: int, breadth: int, out_line: int,
+    reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int,
+    channels: int, box: int, positions: int, size: int, breadth: int, out_line: int,
     overhang: int, source_plane: int, out_plane: int, width: int, parts: int,
 ) -> None:  # fmt: skip
     """out (batch, groups·outer, out_plane) from source (batch, groups·inner, source_plane) and the weights' points.
@@ -95,30 +111,29 @@ def convolve(
     A task is a part of the output channels of a group for one block; bad[task] is 1 where a result is not finite.
     """
     lanes, _ = lanes_of(out)
-    channels, tiles, spatial = terms.size, inputs.size, first_read.size - 1
-    wide = (outer + width - 1) // width
+    tiles, spatial, wide = inputs.size, first_read.size - 1, (outer + width - 1) // width
     part, group, block = task % parts, task // parts % groups, task // parts // groups
     image, block = block // spatial * box, block % spatial
     images = min(box, batch - image)
-    window = np.zeros(box * size * channels, out.dtype)
+    window = aligned_zeros(box * size * channels, out)
     channels_last(source, (image * groups + group) * inner * source_plane, groups * inner * source_plane, source_plane,
                   inner, images, reads, first_read[block], first_read[block + 1], window, size * channels,
                   places)  # fmt: skip
     step, sum_step = stride_of(tiles, channels), stride_of(tiles, width)
-    points = np.empty(POINTS * step, out.dtype)
+    points = aligned(POINTS * step, out)
     for t in range(tiles):
         for c in range(0, channels, lanes):
             transform_input(window, inputs[t] + c, breadth * channels, channels,
                             points, t * channels + c, SIDE * step, step)  # fmt: skip
-    sums = np.empty(POINTS * sum_step, out.dtype)
-    scratch = np.empty((box * positions + overhang) * width, out.dtype)
+    sums = aligned(POINTS * sum_step, out)
+    scratch = aligned((box * positions + overhang) * width, out)
     wrong = out.dtype.type(0)
     for b in range(part * wide // parts, (part + 1) * wide // parts):
         for p in range(POINTS):
             at = ((group * wide + b) * POINTS + p) * channels * width
             for j in range(0, tiles, ROWS):
-                tile(sums[p * sum_step :], targets, True, points[p * step :], rows, j,
-                     weights, at, terms, 0, channels, width)  # fmt: skip
+                tile_lines(sums, p * sum_step + j * width, True, points, p * step + j * channels, channels, 1,
+                           weights, at, channels, width)  # fmt: skip
         for t in range(tiles):
             for v in range(0, width, lanes):
                 transform_output(sums, t * width + v, SIDE * sum_step, sum_step,
@@ -135,7 +150,7 @@ def convolve(
 @kernel
 def sum_chunks(
     task: int, g: Floats, x: Floats, sums: Floats, places: Ints, inputs: Ints, slope_places: Ints, slope_inputs: Ints,
-    rows: Ints, tile_steps: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int,
+    reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int,
     groups: int, inner: int, outer: int, channels: int, box: int, size: int, breadth: int, slope_size: int, pitch: int,
     x_plane: int, g_plane: int, width: int, chunks: int, parts: int,
 ) -> None:  # fmt: skip
@@ -150,9 +165,9 @@ def sum_chunks(
         stride_of(tiles, width),
         stride_of(channels, width),
     )
-    window, slopes = np.zeros(box * size * channels, g.dtype), np.zeros(box * slope_size * width, g.dtype)
-    points, slope_points = np.empty(POINTS * step, g.dtype), np.empty(POINTS * slope_step, g.dtype)
-    totals = np.empty((end - begin) * POINTS * sum_step, g.dtype)
+    window, slopes = aligned(box * size * channels, g), aligned(box * slope_size * width, g)
+    points, slope_points = aligned(POINTS * step, g), aligned(POINTS * slope_step, g)
+    totals = aligned((end - begin) * POINTS * sum_step, g)
     start = chunk * blocks // chunks
     for index in range(start, (chunk + 1) * blocks // chunks):
         image, block = index // spatial * box, index % spatial
@@ -175,10 +190,10 @@ def sum_chunks(
                     transform_slopes(slopes, slope_inputs[t] + v, pitch * width, width,
                                      slope_points, t * width + v, SIDE * slope_step, slope_step)  # fmt: skip
             for p in range(POINTS):
-                into = totals[((b - begin) * POINTS + p) * sum_step :]
+                into = ((b - begin) * POINTS + p) * sum_step
                 for r in range(0, channels, ROWS):
-                    tile(into, rows, index == start, points[p * step :], rows, r,
-                         slope_points, p * slope_step, tile_steps, 0, tiles, width)  # fmt: skip
+                    tile_lines(totals, into + r * width, index == start, points, p * step + r, 1, channels,
+                               slope_points, p * slope_step, tiles, width)  # fmt: skip
     for b in range(begin, end):
         at = ((chunk * groups + group) * wide + b) * inner * TAPS * width
         for c in range(inner):

@@ -60,7 +60,7 @@ def test_some_of_these_batches_end_with_part_of_a_block():
         assert any(batch % each for batch, each in images)
 
 
-@pytest.mark.parametrize("size", [(150, 6), (61, 13), (9, 135), (14, 70)])
+@pytest.mark.parametrize("size", [(290, 6), (120, 13), (9, 263), (30, 70)])
 def test_an_image_of_several_blocks(size):
     for batch in (1, 2):
         geo = geometry_of((batch, 8, *size), 8)
