@@ -13,7 +13,7 @@ from autograd_core.kernels.winograd_transform import OUTPUTS, TAPS
 
 # Tiles of a block: with 64 channels 36 × 32 points of them are 300 KB, in the second-level cache with the weights.
 # With 16 channels, 64 tiles take 0.9 of the time that 32 take, and 128 tiles 1.0.
-TILES, TILE_CHANNELS = 32, 1024
+TILES, FEW_CHANNELS = 32, 16
 # With fewer the transforms cost more than the products save.
 LEAST_CHANNELS = 8
 
@@ -60,7 +60,7 @@ def winograd_plan(geo: Geometry, of_input: bool, lanes: int, width: int) -> Wino
     inner = geo.outputs if of_input else geo.inputs
     channels = -(-inner // lanes) * lanes
     across, down = -(-out[2] // OUTPUTS), -(-out[1] // OUTPUTS)
-    most = max(TILES, TILE_CHANNELS // channels)
+    most = 2 * TILES if channels <= FEW_CHANNELS else TILES
     rows = evenly(down, max(1, most // across))
     images = evenly(geo.batch, max(1, most // (across * down))) if rows == down else 1
     lines = out[1] if rows == down else rows * OUTPUTS
