@@ -282,14 +282,15 @@ def _winograd_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     wide = -(-outer // width)
     parts = _parts(wide, blocks.count * geo.groups)
     constants = Constants(
-        winograd.convolve, how.places, how.inputs, how.outputs, *blocks.reads, *blocks.writes, geo.batch, geo.groups,
+        winograd.convolve, how.places, how.inputs, how.outputs, *blocks.reads, *blocks.writes, how.images, geo.groups,
         inner, outer, how.channels, blocks.images, blocks.positions, blocks.window, how.breadth,
-        (geo.size if of_input else geo.out)[2], how.overhang, source_plane, out_plane, width, parts,
+        (geo.size if of_input else geo.out)[2], how.overhang, source_plane // how.depths[1], out_plane // how.depths[0],
+        *how.depths, width, parts,
     )  # fmt: skip
     size = geo.groups * wide * winograd.POINTS * how.channels * width
     return Call(
         constants, blocks.count * geo.groups * parts, size,
-        (inner, outer, how.channels, width, geo.groups * wide),
+        (inner, outer, geo.kernel[0], how.channels, width, geo.groups * wide),
     )  # fmt: skip
 
 
@@ -315,8 +316,8 @@ def _weight_winograd_call(geo: Geometry, dtype: np.dtype) -> Call:
     parts = _parts(wide, geo.groups * chunks)
     constants = Constants(
         winograd.sum_chunks, how.places, how.inputs, how.slope_places, how.slope_inputs, *blocks.reads, *blocks.writes,
-        geo.batch, geo.groups, inner, outer, how.channels, blocks.images, blocks.window, how.breadth,
-        how.slopes, how.pitch, x_plane, g_plane, width, chunks, parts,
+        how.images, geo.groups, inner, outer, how.channels, blocks.images, blocks.window, how.breadth,
+        how.slopes, how.pitch, x_plane // how.depths[1], g_plane // how.depths[0], *how.depths, width, chunks, parts,
     )  # fmt: skip
     terms = inner * geo.taps
     return Call(

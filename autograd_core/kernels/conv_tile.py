@@ -85,12 +85,11 @@ def turn(scratch, at, width, count, channels, out, to, plane):
 
 
 @jit(inner=True)
-def write_block(scratch, positions, width, images, writes, first, past, channels, out, to, image_step, plane):
-    """scratch (image, position, width) into some channels of out, where the block lies inside."""
-    for n in range(images):
-        for r in range(first, past):
-            turn(scratch, n * positions + writes[3 * r], width, writes[3 * r + 2], channels,
-                 out, to + n * image_step + writes[3 * r + 1], plane)  # fmt: skip
+def write_box(scratch, at, width, writes, first, past, channels, out, to, plane):
+    """scratch (position from `at` on, width) into some channels of an image of out, where the box lies inside."""
+    for r in range(first, past):
+        turn(scratch, at + writes[3 * r], width, writes[3 * r + 2], channels,
+             out, to + writes[3 * r + 1], plane)  # fmt: skip
 
 
 @kernel
@@ -122,6 +121,7 @@ def convolve(
                     tile(scratch, targets, k == begin, window, rows, j,
                          packed, weights, steps, k, min(end, k + terms), width)  # fmt: skip
         channel = group * outer + b * width
-        write_block(scratch, positions, width, images, writes, first_write[block], first_write[block + 1],
-                    min(width, outer - b * width), out, (image * groups * outer + channel) * out_plane,
-                    groups * outer * out_plane, out_plane)  # fmt: skip
+        for n in range(images):
+            write_box(scratch, n * positions, width, writes, first_write[block], first_write[block + 1],
+                      min(width, outer - b * width), out, ((image + n) * groups * outer + channel) * out_plane,
+                      out_plane)  # fmt: skip

@@ -6,13 +6,16 @@ the register tile of the direct method. The weight-gradient is the same with the
 
 A number that is not finite spreads over its tile's 16 outputs here, and over 9 in the direct sum. Kernels say
 when a result is not finite, and the door then takes the direct method: so NaN and ∞ stay where they belong.
+
+In three dimensions each depth of the output is an image, and the kernel's depths are so many times the channels: a sum
+over 3 × 3 windows of planes.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import aligned, aligned_zeros, copy_run, write_block
+from autograd_core.kernels.conv_tile import aligned, aligned_zeros, copy_run, write_box
 from autograd_core.kernels.conv_tile_weight import turn_back
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
@@ -37,24 +40,40 @@ SIDE, POINTS, TAPS = 6, 36, 9
 
 
 @jit(inner=True)
-def channels_last(source, at, image_step, plane, channels, images, reads, first, past, window, size, places):
-    """The runs of source[image, channel, position], into window[image·size + places[place] + channel]."""
+def channels_last(source, at, plane, channels, reads, first, past, window, to, places):
+    """The runs of source[channel, position], into window[to + places[place] + channel]."""
     lanes, _ = lanes_of(window)
+    for r in range(first, past):
+        place, begin, count = reads[3 * r], at + reads[3 * r + 1], reads[3 * r + 2]
+        full = channels // lanes * lanes if count >= lanes else 0
+        for c in range(0, full, lanes):
+            for i in range(0, count, lanes):
+                f = min(i, count - lanes)
+                for k in range(lanes):
+                    prefetch_read(source, begin + (c + k) * plane + f + AHEAD)
+                transpose_to(source, begin + c * plane + f, plane, window, to + c, places, place + f)
+        for c in range(full, channels):
+            for f in range(count):
+                window[to + places[place + f] + c] = source[begin + c * plane + f]
+
+
+@jit(inner=True)
+def fill_windows(source, image, images, depths, group, groups, inner, plane, taps, lowest, reads, first, past, window,
+                 size, channels, places):  # fmt: skip
+    """The windows of some images: at each pixel the channels of the source's depths that the kernel meets.
+
+    An image is a depth of the output, depths[0] of them an example's; the source has depths[1], and the first of `taps`
+    is `lowest` below the output's.
+    """
+    out_depths, source_depths = depths
     for n in range(images):
-        for r in range(first, past):
-            place, begin, count = reads[3 * r], at + n * image_step + reads[3 * r + 1], reads[3 * r + 2]
-            full = channels // lanes * lanes if count >= lanes else 0
-            for c in range(0, full, lanes):
-                for i in range(0, count, lanes):
-                    f = min(i, count - lanes)
-                    for k in range(lanes):
-                        prefetch_read(source, begin + (c + k) * plane + f + AHEAD)
-                    transpose_to(
-                        source, begin + c * plane + f, plane, window, n * size + c, places, place + f
-                    )
-            for c in range(full, channels):
-                for f in range(count):
-                    window[n * size + places[place + f] + c] = source[begin + c * plane + f]
+        example, depth = (image + n) // out_depths, (image + n) % out_depths
+        at = (example * groups + group) * inner * source_depths * plane
+        for tap in range(taps):
+            here = depth + tap - lowest
+            if 0 <= here < source_depths:
+                channels_last(source, at + here * plane, source_depths * plane, inner, reads, first, past, window,
+                              n * size * channels + tap * (channels // taps), places)  # fmt: skip
 
 
 @jit(inner=True)
@@ -65,48 +84,54 @@ def stride_of(tiles, channels):
 
 @kernel
 def filter_points(
-    task: int, w: Floats, points: Floats, inner: int, outer: int, channels: int, width: int, of_input: int
-) -> None:
-    """points (group, block of output channels, 36, inner channel, width) of w (O, C/groups, 9).
+    task: int, w: Floats, points: Floats, inner: int, outer: int, depths: int, channels: int, width: int, of_input: int,
+) -> None:  # fmt: skip
+    """points (group, block of output channels, 36, depth tap, inner channel, width) of w (O, C/groups, depths, 9).
 
-    A task is a block of output channels of a group.
+    `channels` counts depth taps times inner channels, these filled up to whole vectors. A task is a block of output
+    channels of a group.
     """
     lanes, _ = lanes_of(w)
     wide = (outer + width - 1) // width
     group, first = task // wide, task % wide * width
-    step = channels * width
-    for p in range(POINTS):
-        points[(task * POINTS + p) * step + inner * width : (task * POINTS + p + 1) * step] = 0
+    count, all_taps = min(width, outer - first), depths * TAPS
+    padded, step = channels // depths, channels * width
     # Taps with output channels side by side; one inner channel's behind the other's.
-    taps = aligned_zeros((inner * TAPS + 2 * lanes) * width, w)
-    lines = np.zeros(width * TAPS + 2 * lanes, w.dtype)
-    count = min(width, outer - first)
+    taps = aligned_zeros((inner * all_taps + 2 * lanes) * width, w)
     if of_input:
+        lines = np.zeros(width * all_taps + 2 * lanes, w.dtype)
         for i in range(inner):
-            copy_run(lines, 0, w, ((group * inner + i) * outer + first) * TAPS, count * TAPS)
+            copy_run(lines, 0, w, ((group * inner + i) * outer + first) * all_taps, count * all_taps)
             for v in range(0, width, lanes):
-                # What vectors hold beyond the 9 taps is written over by the next inner channel.
-                for t in range(0, TAPS, lanes):
-                    transpose(lines, v * TAPS + t, TAPS, taps, (i * TAPS + t) * width + v, width)
+                # What vectors hold beyond the last tap is written over by the next inner channel.
+                for t in range(0, all_taps, lanes):
+                    transpose(lines, v * all_taps + t, all_taps, taps, (i * all_taps + t) * width + v, width)
     else:
-        turn_back(
-            w, (group * outer + first) * inner * TAPS, inner * TAPS, count, inner * TAPS, taps, 0, width
-        )
-    begin, down = (TAPS - 1, -width) if of_input else (0, width)
-    for i in range(inner):
-        for v in range(0, width, lanes):
-            transform_filter(taps, (i * TAPS + begin) * width + v, 3 * down, down,
-                             points, (task * POINTS * channels + i) * width + v, SIDE * step, step)  # fmt: skip
+        turn_back(w, (group * outer + first) * inner * all_taps, inner * all_taps, count, inner * all_taps, taps, 0,
+                  width)  # fmt: skip
+    for tap in range(depths):
+        for p in range(POINTS):
+            at = (task * POINTS + p) * step + tap * padded * width
+            points[at + inner * width : at + padded * width] = 0
+        # Going back the kernel is turned round.
+        begin = all_taps - 1 - tap * TAPS if of_input else tap * TAPS
+        down = -width if of_input else width
+        for i in range(inner):
+            to = (task * POINTS * channels + tap * padded + i) * width
+            for v in range(0, width, lanes):
+                transform_filter(taps, (i * all_taps + begin) * width + v, 3 * down, down,
+                                 points, to + v, SIDE * step, step)  # fmt: skip
 
 
 @kernel
 def convolve(
     task: int, source: Floats, weights: Floats, out: Floats, bad: Bytes, places: Ints, inputs: Ints, outputs: Ints,
     reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int,
-    channels: int, box: int, positions: int, size: int, breadth: int, out_line: int,
-    overhang: int, source_plane: int, out_plane: int, width: int, parts: int,
+    channels: int, box: int, positions: int, size: int, breadth: int, out_line: int, overhang: int, source_plane: int,
+    out_plane: int, out_depths: int, source_depths: int, taps: int, lowest: int, width: int, parts: int,
 ) -> None:  # fmt: skip
-    """out (batch, groups·outer, out_plane) from source (batch, groups·inner, source_plane) and the weights' points.
+    """out (example, groups·outer, out_depths, out_plane) from source (example, groups·inner, source_depths,
+    source_plane) and the weights' points; `batch` images.
 
     A task is a part of the output channels of a group for one block; bad[task] is 1 where a result is not finite.
     """
@@ -116,9 +141,8 @@ def convolve(
     image, block = block // spatial * box, block % spatial
     images = min(box, batch - image)
     window = aligned_zeros(box * size * channels, out)
-    channels_last(source, (image * groups + group) * inner * source_plane, groups * inner * source_plane, source_plane,
-                  inner, images, reads, first_read[block], first_read[block + 1], window, size * channels,
-                  places)  # fmt: skip
+    fill_windows(source, image, images, (out_depths, source_depths), group, groups, inner, source_plane, taps, lowest,
+                 reads, first_read[block], first_read[block + 1], window, size, channels, places)  # fmt: skip
     step, sum_step = stride_of(tiles, channels), stride_of(tiles, width)
     points = aligned(POINTS * step, out)
     for t in range(tiles):
@@ -139,9 +163,12 @@ def convolve(
                 transform_output(sums, t * width + v, SIDE * sum_step, sum_step,
                                  scratch, outputs[t] + v, out_line * width, width)  # fmt: skip
         channel = group * outer + b * width
-        write_block(scratch, positions, width, images, writes, first_write[block], first_write[block + 1],
-                    min(width, outer - b * width), out, (image * groups * outer + channel) * out_plane,
-                    groups * outer * out_plane, out_plane)  # fmt: skip
+        for n in range(images):
+            example, depth = (image + n) // out_depths, (image + n) % out_depths
+            write_box(scratch, n * positions, width, writes, first_write[block], first_write[block + 1],
+                      min(width, outer - b * width), out,
+                      ((example * groups * outer + channel) * out_depths + depth) * out_plane,
+                      out_depths * out_plane)  # fmt: skip
         for i in range(np.uint64(box * positions * width)):
             wrong += scratch[i] * out.dtype.type(0)
     bad[task] = wrong != 0
@@ -152,7 +179,8 @@ def sum_chunks(
     task: int, g: Floats, x: Floats, sums: Floats, places: Ints, inputs: Ints, slope_places: Ints, slope_inputs: Ints,
     reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int,
     groups: int, inner: int, outer: int, channels: int, box: int, size: int, breadth: int, slope_size: int, pitch: int,
-    x_plane: int, g_plane: int, width: int, chunks: int, parts: int,
+    x_plane: int, g_plane: int, out_depths: int, source_depths: int, taps: int, lowest: int, width: int, chunks: int,
+    parts: int,
 ) -> None:  # fmt: skip
     """sums (chunk, group, block of output channels, row (channel, tap), width) as conv_tile_weight.sum_chunks."""
     lanes, _ = lanes_of(g)
@@ -173,18 +201,19 @@ def sum_chunks(
         image, block = index // spatial * box, index % spatial
         images = min(box, batch - image)
         window[:] = 0
-        channels_last(x, (image * groups + group) * inner * x_plane, groups * inner * x_plane, x_plane, inner, images,
-                      reads, first_read[block], first_read[block + 1], window, size * channels, places)  # fmt: skip
+        fill_windows(x, image, images, (out_depths, source_depths), group, groups, inner, x_plane, taps, lowest,
+                     reads, first_read[block], first_read[block + 1], window, size, channels, places)  # fmt: skip
         for t in range(tiles):
             for c in range(0, channels, lanes):
                 transform_input(window, inputs[t] + c, breadth * channels, channels,
                                 points, t * channels + c, SIDE * step, step)  # fmt: skip
         for b in range(begin, end):
             slopes[:] = 0
-            at = ((image * groups + group) * outer + b * width) * g_plane
-            channels_last(g, at, groups * outer * g_plane, g_plane, min(width, outer - b * width), images,
-                          writes, first_write[block], first_write[block + 1],
-                          slopes, slope_size * width, slope_places)  # fmt: skip
+            for n in range(images):
+                example, depth = (image + n) // out_depths, (image + n) % out_depths
+                at = (((example * groups + group) * outer + b * width) * out_depths + depth) * g_plane
+                channels_last(g, at, out_depths * g_plane, min(width, outer - b * width), writes, first_write[block],
+                              first_write[block + 1], slopes, n * slope_size * width, slope_places)  # fmt: skip
             for t in range(tiles):
                 for v in range(0, width, lanes):
                     transform_slopes(slopes, slope_inputs[t] + v, pitch * width, width,
@@ -195,8 +224,11 @@ def sum_chunks(
                     tile_lines(totals, into + r * width, index == start, points, p * step + r, 1, channels,
                                slope_points, p * slope_step, tiles, width)  # fmt: skip
     for b in range(begin, end):
-        at = ((chunk * groups + group) * wide + b) * inner * TAPS * width
+        at = ((chunk * groups + group) * wide + b) * inner * taps * TAPS * width
         for c in range(inner):
-            for v in range(0, width, lanes):
-                transform_gradient(totals, (b - begin) * POINTS * sum_step + c * width + v, SIDE * sum_step, sum_step,
-                                   sums, at + c * TAPS * width + v, 3 * width, width)  # fmt: skip
+            for tap in range(taps):
+                row = tap * (channels // taps) + c
+                for v in range(0, width, lanes):
+                    transform_gradient(totals, ((b - begin) * POINTS * sum_step) + row * width + v, SIDE * sum_step,
+                                       sum_step, sums, at + (c * taps + tap) * TAPS * width + v, 3 * width,
+                                       width)  # fmt: skip

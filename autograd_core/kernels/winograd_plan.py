@@ -14,6 +14,7 @@ from autograd_core.kernels.winograd_transform import OUTPUTS, TAPS
 # Tiles of a block: with 64 channels 36 × 32 points of them are 300 KB, in the second-level cache with the weights.
 # With 16 channels, 64 tiles take 0.9 of the time that 32 take, and 128 tiles 1.0.
 TILES, FEW_CHANNELS = 32, 16
+DEPTHS = 5  # most taps of a kernel in depth: for each of them the source is laid out anew
 # With fewer the transforms cost more than the products save.
 LEAST_CHANNELS = 8
 
@@ -22,7 +23,9 @@ class WinogradPlan(NamedTuple):
     """The tables of one convolution; offsets count elements of windows with their channels side by side."""
 
     blocks: Blocks  # of full lines; the window counts pixels
-    channels: int  # of the window: the group's, filled up to whole vectors
+    channels: int  # of the window: the group's, filled up to whole vectors, for each of the kernel's depths
+    images: int  # depths of all examples' outputs
+    depths: tuple[int, int, int, int]  # of output, source and kernel, and how far that begins below
     breadth: int  # pixels of a window's line
     places: Table  # of each position of the window's lines of the source, its place in the window
     inputs: Table  # of each tile, its first element in the windows
@@ -38,11 +41,10 @@ def fits(geo: Geometry, dtype: np.dtype) -> bool:
     """Winograd's method applies, and was measured to win. float64 users ask for its digits: they get the direct sum."""
     return (
         dtype == np.float32
-        and geo.kernel == (1, TAPS, TAPS)
-        and geo.size[0] == 1
+        and geo.kernel[1:] == (TAPS, TAPS)
+        and geo.kernel[0] <= DEPTHS
         and geo.stride == geo.dilation == (1, 1, 1)
-        and geo.padding[0] == 0
-        and max(geo.padding) < TAPS
+        and max(geo.padding[1:]) < TAPS
         and min(geo.inputs, geo.outputs) >= LEAST_CHANNELS
         and min(*geo.out[1:], *geo.size[1:]) >= OUTPUTS
         and max(geo.out[2], geo.size[2]) <= 1024
@@ -56,18 +58,18 @@ def winograd_plan(geo: Geometry, of_input: bool, lanes: int, width: int) -> Wino
     The input-gradient is the convolution of the slopes with the kernel turned round, padded by 2 − padding.
     """
     source, out = (geo.out, geo.size) if of_input else (geo.size, geo.out)
-    low = [TAPS - 1 - p if of_input else p for p in geo.padding]
-    inner = geo.outputs if of_input else geo.inputs
-    channels = -(-inner // lanes) * lanes
+    low = [k - 1 - p if of_input else p for k, p in zip(geo.kernel, geo.padding)]
+    inner, taps = geo.outputs if of_input else geo.inputs, geo.kernel[0]
+    channels, batch = taps * -(-inner // lanes) * lanes, geo.batch * out[0]
     across, down = -(-out[2] // OUTPUTS), -(-out[1] // OUTPUTS)
     most = 2 * TILES if channels <= FEW_CHANNELS else TILES
     rows = evenly(down, max(1, most // across))
-    images = evenly(geo.batch, max(1, most // (across * down))) if rows == down else 1
+    images = evenly(batch, max(1, most // (across * down))) if rows == down else 1
     lines = out[1] if rows == down else rows * OUTPUTS
     height, breadth = rows * OUTPUTS + TAPS - 1, across * OUTPUTS + TAPS - 1
     starts = [(0, h, 0) for h in range(0, out[1], lines)]
     blocks = Blocks(
-        images, lines * out[2], height * breadth, len(starts), len(starts) * -(-geo.batch // images),
+        images, lines * out[2], height * breadth, len(starts), len(starts) * -(-batch // images),
         runs((1, height, source[2]), [(0, h - low[1], 0) for _, h, _ in starts], source),
         runs((1, lines, out[2]), starts, out),
     )  # fmt: skip
@@ -76,7 +78,7 @@ def winograd_plan(geo: Geometry, of_input: bool, lanes: int, width: int) -> Wino
     line, column = OUTPUTS * i, OUTPUTS * j
     pitch, slopes = across * OUTPUTS, across * OUTPUTS * rows * OUTPUTS
     return WinogradPlan(
-        blocks, channels, breadth,
+        blocks, channels, batch, (out[0], source[0], taps, low[0]), breadth,
         _pixels(height, source[2], breadth, low[2]) * channels,
         (n * blocks.window + line * breadth + column) * channels,
         (n * blocks.positions + line * out[2] + column) * width,

@@ -69,6 +69,22 @@ def test_an_image_of_several_blocks(size):
         check((batch, 8, *size), 8, (1, 1))
 
 
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "padding", "groups"),
+    [
+        ((2, 8, 5, 9, 10), (8, 8, 3, 3, 3), (1, 1, 1), 1),
+        ((1, 17, 4, 6, 7), (9, 17, 3, 3, 3), (0, 1, 2), 1),  # several vectors of channels, no margin in depth
+        ((1, 16, 4, 6, 7), (34, 8, 2, 3, 3), (1, 1, 1), 2),
+        ((3, 8, 1, 6, 7), (8, 8, 3, 3, 3), (1, 1, 1), 1),  # outer taps meet the margin only
+        ((1, 8, 5, 6, 7), (8, 8, 5, 3, 3), (4, 1, 1), 1),  # more margin than the kernel reaches going back
+        ((2, 8, 3, 6, 7), (8, 8, 1, 3, 3), (2, 1, 1), 1),
+    ],
+)
+def test_three_dimensions(x_shape, w_shape, padding, groups):
+    how = {"stride": (1, 1, 1), "padding": padding, "dilation": (1, 1, 1), "groups": groups}
+    assert check_methods(x_shape, w_shape, np.float32, **how) >= ALL
+
+
 def test_the_longest_lines():
     geo = geometry_of((1, 8, 4, 1024), 8)
     assert fits(geo, FLOAT32)
