@@ -285,12 +285,12 @@ def _winograd_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
         winograd.convolve, how.places, how.inputs, how.outputs, *blocks.reads, *blocks.writes, how.images, geo.groups,
         inner, outer, how.channels, blocks.images, blocks.positions, blocks.window, how.breadth,
         (geo.size if of_input else geo.out)[2], how.overhang, source_plane // how.depths[1], out_plane // how.depths[0],
-        *how.depths, width, parts,
+        *how.depths, how.filter_step, width, parts,
     )  # fmt: skip
-    size = geo.groups * wide * winograd.POINTS * how.channels * width
+    size = geo.groups * wide * winograd.POINTS * how.filter_step
     return Call(
         constants, blocks.count * geo.groups * parts, size,
-        (inner, outer, geo.kernel[0], how.channels, width, geo.groups * wide),
+        (inner, outer, geo.kernel[0], how.channels, how.filter_step, width, geo.groups * wide),
     )  # fmt: skip
 
 

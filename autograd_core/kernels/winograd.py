@@ -84,18 +84,19 @@ def stride_of(tiles, channels):
 
 @kernel
 def filter_points(
-    task: int, w: Floats, points: Floats, inner: int, outer: int, depths: int, channels: int, width: int, of_input: int,
+    task: int, w: Floats, points: Floats, inner: int, outer: int, depths: int, channels: int, step: int, width: int,
+    of_input: int,
 ) -> None:  # fmt: skip
     """points (group, block of output channels, 36, depth tap, inner channel, width) of w (O, C/groups, depths, 9).
 
-    `channels` counts depth taps times inner channels, these filled up to whole vectors. A task is a block of output
-    channels of a group.
+    `channels` counts depth taps times inner channels, these filled up to whole vectors; planes of points are `step`
+    apart. A task is a block of output channels of a group.
     """
     lanes, _ = lanes_of(w)
     wide = (outer + width - 1) // width
     group, first = task // wide, task % wide * width
     count, all_taps = min(width, outer - first), depths * TAPS
-    padded, step = channels // depths, channels * width
+    padded = channels // depths
     # Taps with output channels side by side; one inner channel's behind the other's.
     taps = aligned_zeros((inner * all_taps + 2 * lanes) * width, w)
     if of_input:
@@ -117,7 +118,7 @@ def filter_points(
         begin = all_taps - 1 - tap * TAPS if of_input else tap * TAPS
         down = -width if of_input else width
         for i in range(inner):
-            to = (task * POINTS * channels + tap * padded + i) * width
+            to = task * POINTS * step + (tap * padded + i) * width
             for v in range(0, width, lanes):
                 transform_filter(taps, (i * all_taps + begin) * width + v, 3 * down, down,
                                  points, to + v, SIDE * step, step)  # fmt: skip
@@ -128,7 +129,8 @@ def convolve(
     task: int, source: Floats, weights: Floats, out: Floats, bad: Bytes, places: Ints, inputs: Ints, outputs: Ints,
     reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int,
     channels: int, box: int, positions: int, size: int, breadth: int, out_line: int, overhang: int, source_plane: int,
-    out_plane: int, out_depths: int, source_depths: int, taps: int, lowest: int, width: int, parts: int,
+    out_plane: int, out_depths: int, source_depths: int, taps: int, lowest: int, filter_step: int, width: int,
+    parts: int,
 ) -> None:  # fmt: skip
     """out (example, groups·outer, out_depths, out_plane) from source (example, groups·inner, source_depths,
     source_plane) and the weights' points; `batch` images.
@@ -154,7 +156,7 @@ def convolve(
     wrong = out.dtype.type(0)
     for b in range(part * wide // parts, (part + 1) * wide // parts):
         for p in range(POINTS):
-            at = ((group * wide + b) * POINTS + p) * channels * width
+            at = ((group * wide + b) * POINTS + p) * filter_step
             for j in range(0, tiles, ROWS):
                 tile_lines(sums, p * sum_step + j * width, True, points, p * step + j * channels, channels, 1,
                            weights, at, channels, width)  # fmt: skip

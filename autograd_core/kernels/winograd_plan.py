@@ -24,6 +24,7 @@ class WinogradPlan(NamedTuple):
 
     blocks: Blocks  # of full lines; the window counts pixels
     channels: int  # of the window: the group's, filled up to whole vectors, for each of the kernel's depths
+    filter_step: int  # from a filter's plane of points to the next: no multiple of 4 KB, where they share cache lines
     images: int  # depths of all examples' outputs
     depths: tuple[int, int, int, int]  # of output, source and kernel, and how far that begins below
     breadth: int  # pixels of a window's line
@@ -78,7 +79,7 @@ def winograd_plan(geo: Geometry, of_input: bool, lanes: int, width: int) -> Wino
     line, column = OUTPUTS * i, OUTPUTS * j
     pitch, slopes = across * OUTPUTS, across * OUTPUTS * rows * OUTPUTS
     return WinogradPlan(
-        blocks, channels, batch, (out[0], source[0], taps, low[0]), breadth,
+        blocks, channels, (channels + 1) * width, batch, (out[0], source[0], taps, low[0]), breadth,
         _pixels(height, source[2], breadth, low[2]) * channels,
         (n * blocks.window + line * breadth + column) * channels,
         (n * blocks.positions + line * out[2] + column) * width,
