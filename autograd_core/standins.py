@@ -116,9 +116,7 @@ def _instructions(variant: Any, nodes: list[Node]) -> dict[Node, list[int]]:
     """The instructions that compute each operation, which may be none."""
     found: dict[Node, list[int]] = {}
     for number, instruction in enumerate(variant.program.instructions):
-        loop = instruction.loop
-        origins = {item.node.origin for item in loop.group.items} if loop else {instruction.origin}
-        for origin in origins:
+        for origin in dict.fromkeys(instruction.origins):
             if origin >= 0:
                 found.setdefault(nodes[origin], []).append(number)
     return found

@@ -52,9 +52,6 @@ class _Convolution(Module):
             raise ValueError(f"{type(self).__name__}: {name} is {value!r}: it must be at least {least}")
         return found
 
-    def _add_bias(self, y: Tensor) -> Tensor:
-        return y if self.bias is None else y + self.bias.reshape((-1,) + (1,) * len(self.kernel_size))
-
     def details(self) -> str:
         """The sizes that are not the usual ones."""
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
@@ -98,8 +95,7 @@ class Conv(_Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """The convolution of x with the weight, plus the bias of each channel."""
-        y = ag.conv(x, self.weight, self.stride, self.padding, self.dilation, self.groups)
-        return self._add_bias(y)
+        return ag.conv(x, self.weight, self.stride, self.padding, self.dilation, self.groups, self.bias)
 
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
         """in_channels / groups · ∏ kernel_size for each output element."""
@@ -143,7 +139,7 @@ class ConvTranspose(_Convolution):
         y = ag.conv_transpose(
             x, self.weight, self.stride, self.padding, self.output_padding, self.dilation, self.groups
         )
-        return self._add_bias(y)
+        return y if self.bias is None else y + self.bias.reshape((-1,) + (1,) * len(self.kernel_size))
 
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
         """out_channels / groups · ∏ kernel_size for each input element."""

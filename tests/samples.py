@@ -339,6 +339,7 @@ for _xs, _ws, _params in CONVS:
     _x, _w = real(*_xs), real(*_ws, key=2)
     _y = real(*naive.conv_forward(_x, _w, **_params).shape, key=3)
     add("conv", _x, _w, **_params)
+    add("conv_bias", _x, _w, real(_ws[0], key=4), **_params)
     add("conv_input_grad", _y, _w, spatial=_xs[2:], **_params)
     add("conv_weight_grad", _y, _x, kernel=_ws[2:], **_params)
 POOLS: list[tuple[tuple, dict]] = [
@@ -522,6 +523,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "ratio": _lengths,
     "slogdet": lambda a: np.stack(np.linalg.slogdet(a), axis=-1),
     "conv": naive.conv_forward,
+    "conv_bias": lambda x, w, b, **how: naive.conv_forward(x, w, **how) + b.reshape(-1, *(1,) * (x.ndim - 2)),
     "conv_input_grad": naive.conv_input_grad,
     "conv_weight_grad": naive.conv_weight_grad,
     "moments": naive.moments,

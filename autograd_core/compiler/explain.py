@@ -82,9 +82,8 @@ def listing(variant: Variant) -> Text:
 
 def _places(variant: Variant, instruction: Instruction) -> str:
     """Modules and lines that an instruction's operations come from."""
-    loop = instruction.loop
-    numbers = [item.node.origin for item in loop.group.items] if loop else [instruction.origin]
-    operations = [variant.operations[number] for number in dict.fromkeys(numbers) if number >= 0]
+    numbers = dict.fromkeys(instruction.origins)
+    operations = [variant.operations[number] for number in numbers if number >= 0]
     modules = dict.fromkeys(str(each.module_path) for each in operations if each.module_path)
     lines = dict.fromkeys(f"{Path(each.line[0]).name}:{each.line[1]}" for each in operations if each.line[0])
     return ", ".join([*modules, *lines])

@@ -251,9 +251,10 @@ class Kernels(Node):
     """An operation by the kernels that its forward function launches; `call` is for when a check fails."""
 
     launches: list[Launched]
-    call: Call
     kept: list[Any]  # tables, that must stay where they are
+    call: Call
     inputs: tuple[View, ...]
+    ending: int = -1  # the operation whose work the last kernel does too
 
     def reads(self) -> Iterable[View]:
         return self.inputs
@@ -338,7 +339,7 @@ class Graph:
         """An operation by its kernels; `make` gives their launches for the value that they write."""
         made = call.out = self.value(out.shape, out.dtype)
         launches, kept = make(made)
-        return self._append(Kernels(made, self.origin, launches, call, kept, tuple(inputs)))
+        return self._append(Kernels(made, self.origin, launches, kept, call, tuple(inputs)))
 
     def _add(self, key: Any, shape: Shape, dtype: DType, make: Any) -> View:
         known = self._known.get(key)

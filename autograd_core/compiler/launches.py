@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from autograd_core.compiler.graph import Call, Graph, Launched, Stretch, Value, View
+from autograd_core.compiler.graph import Call, Graph, Kernels, Launched, Node, Stretch, Value, View
 from autograd_core.compiler.symbol import Unlowerable
 from autograd_core.kernels.launch import Check, Constants, Launch, address_of, traced, words_of
 from autograd_core.kernels.replay import is_set, not_finite
@@ -22,18 +24,33 @@ class Launches:
         self.ends: list[int] = []
         self.values: list[Value] = []
         self.kept: list[Any] = []
+        self.arguments: dict[Value, list[Any]] = {}  # of the operations, by result
         self.found = np.zeros(1, np.int64)  # where checks write
 
-    def lowered(self, call: Call, arrays: list[Any], params: dict[str, Any], views: list[View]) -> View:
-        """The operation as kernels. `arrays` are its arguments, of which `views` say how the graph knows them."""
+    def lowered(self, call: Call, arrays: list[Any]) -> View:
+        """The operation as kernels. `arrays` are its arguments, of which `call` knows what they are in the graph."""
+        out, make = self._taken_down(call, arrays)
+        view = self.graph.kernels(make, call, out, call.inputs)
+        self.arguments[view.value] = arrays
+        return view
+
+    def ended(self, node: Kernels, primitive: Any, ending: Node) -> Kernels:
+        """The node by a primitive that does what `ending` does too before it stores its result."""
+        call = replace(node.call, primitive=primitive, out=ending.out)
+        _, make = self._taken_down(call, self.arguments[node.out])
+        launches, kept = make(ending.out)
+        return Kernels(ending.out, node.origin, launches, kept, call, node.inputs, ending.origin)
+
+    def _taken_down(self, call: Call, arrays: list[Any]) -> tuple[Any, Callable[[Value], Any]]:
+        """What the operation gives, and a function of that in the graph: what it launches, and what must be kept."""
         with traced() as trace:
-            out = np.asarray(call.primitive.forward(*arrays, **params))
+            out = np.asarray(call.primitive.forward(*arrays, **call.params))
         if not trace.steps or not out.flags.c_contiguous:
             raise Unlowerable("it launches no kernels")
 
         def make(value: Value) -> tuple[list[Launched], list[Any]]:
             self._know(out, value)
-            given = iter(views)
+            given = iter(call.inputs)
             for array in arrays:
                 if isinstance(array, np.ndarray):
                     self._know(array, next(given).value)
@@ -45,7 +62,7 @@ class Launches:
             return [self._step(step, kept) for step in trace.steps], kept
 
         self.kept += [out, *arrays, *trace.scratch]
-        return self.graph.kernels(make, call, out, views)
+        return out, make
 
     def _know(self, array: Any, value: Value) -> None:
         if not array.nbytes:

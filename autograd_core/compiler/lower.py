@@ -135,7 +135,7 @@ class Lowered:
                     views[0].value, graph.origin, operation.primitive, given, operation.params, tuple(views)
                 )
                 try:
-                    found = Symbol(graph, self.launches.lowered(call, arrays, operation.params, views))
+                    found = Symbol(graph, self.launches.lowered(call, arrays))
                     del self.reasons[graph.origin]
                     return found
                 except Unlowerable as reason:
@@ -167,8 +167,8 @@ def rule(name: str) -> Callable[[Rule], Rule]:
 
 # Operations that are computed by their own kernels.
 _OWN_KERNELS = frozenset(
-    "conv conv_input_grad conv_weight_grad max_pool max_pool_put max_pool_take avg_pool avg_pool_grad uniform "
-    "normal".split()
+    "conv conv_bias conv_input_grad conv_weight_grad max_pool max_pool_put max_pool_take avg_pool avg_pool_grad "
+    "uniform normal".split()
 )
 
 

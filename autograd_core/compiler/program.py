@@ -12,6 +12,7 @@ import numpy as np
 from autograd_core.compiler import memory
 from autograd_core.compiler.codegen import kernel_of
 from autograd_core.compiler.emit import words
+from autograd_core.compiler.endings import with_endings
 from autograd_core.compiler.fuse import Group, Item, Step, fuse, uses
 from autograd_core.compiler.graph import (
     Assemble,
@@ -30,6 +31,7 @@ from autograd_core.compiler.graph import (
     whole,
 )
 from autograd_core.compiler.loops import Loop, loop_of
+from autograd_core.compiler.lower import Lowered
 from autograd_core.kernels import products
 from autograd_core.kernels.launch import words_of
 from autograd_core.kernels.replay import FIELDS
@@ -50,6 +52,14 @@ class Instruction:
     writes: list[Value]
     call: Call | None = None
     loop: Loop | None = None
+    ending: int = -1
+
+    @property
+    def origins(self) -> list[int]:
+        """The captured operations whose work it does; -1 for what stands for none."""
+        if self.loop is not None:
+            return [item.node.origin for item in self.loop.group.items]
+        return [self.origin] if self.ending < 0 else [self.origin, self.ending]
 
 
 @dataclass(slots=True, eq=False)
@@ -89,13 +99,13 @@ def alive(graph: Graph, roots: Sequence[Value]) -> list[Node]:
     return found[::-1]
 
 
-def build(graph: Graph, roots: Sequence[Value], homes: dict[Value, Value]) -> Program:
+def build(lowered: Lowered, roots: Sequence[Value], homes: dict[Value, Value]) -> Program:
     """The program that computes the roots. `homes`: roots that are to be the next contents of a source.
 
     A root is written straight into its home where nothing reads the home's old content later, and nothing can raise
     any more; else it is copied at the end.
     """
-    steps = fuse(alive(graph, roots))
+    steps = fuse(with_endings(alive(lowered.graph, roots), roots, lowered.launches))
     outside = set(roots)
     aliases, copies = _settled(steps, homes)
     for root, home in copies:
@@ -291,6 +301,7 @@ class _Builder:
                     touched,
                     touched,
                     call,
+                    ending=node.ending,
                 )
             )
 

@@ -70,7 +70,7 @@ class Variant:
         self.graphs = [leaf.node is not None for leaf, _ in outputs]
         self.pattern = tree.tree_map(lambda leaf: isinstance(leaf, TapeValue), result)
         self.plain = tree.tree_map(lambda leaf: None if isinstance(leaf, TapeValue) else leaf, result)
-        self.program = build(lowered.graph, roots, homes)
+        self.program = build(lowered, roots, homes)
         called = {
             view.value
             for instruction in self.program.instructions

@@ -90,7 +90,7 @@ def _computed(record: Capture, tensors: list[Any]) -> Any:
     arrays = list(record.arrays)
     lowered = Lowered(record)
     roots = [lowered.graph.root(lowered.symbol(operation.out).view) for operation in record.operations]
-    program = build(lowered.graph, roots, {})
+    program = build(lowered, roots, {})
     given: list[Any] = list(tensors)
     sources: dict[Any, Any] = {}
     for number, symbol in lowered.symbols.items():

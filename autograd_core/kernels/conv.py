@@ -15,25 +15,36 @@ import numpy.typing as npt
 
 from autograd_core.kernels import checks, conv_methods
 from autograd_core.kernels.conv_geometry import Geometry, geometry
+from autograd_core.kernels.conv_methods import Ending, no_bias
 
 
 def conv_forward(
     x: npt.NDArray,
     w: npt.NDArray,
+    bias: npt.NDArray | None = None,
     *,
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
     groups: int,
+    rectified: bool = False,
 ) -> npt.NDArray:
     """y (N, O, *out) from x (N, C, *S) and w (O, C/groups, *K), with 1, 2 or 3 spatial axes.
 
-    stride, padding (symmetric) and dilation have one entry per spatial axis. x and w are both float32 or both
-    float64. Raises ValueError or TypeError for shapes, dtypes and settings that do not fit.
+    stride, padding (symmetric) and dilation have one entry per spatial axis. x, w and bias (O) are all float32 or
+    all float64. `rectified`: max(y, 0), and NaN stays. Raises ValueError or TypeError for shapes, dtypes and settings
+    that do not fit.
     """
-    checks.floats(x=x, w=w)
+    checks.floats(x=x, w=w) if bias is None else checks.floats(x=x, w=w, bias=bias)
     geo = geometry(x.shape, w.shape, *_fixed(stride, padding, dilation), groups)
-    return _products(x, w, geo.y_shape, geo, of_input=False)
+    if bias is not None and bias.shape != w.shape[:1]:
+        raise ValueError(
+            f"bias has the shape {bias.shape} but w has {w.shape[0]} output channels (axis 0): give bias one for each"
+        )
+    ending = None
+    if bias is not None or rectified:
+        ending = Ending(no_bias(w.dtype) if bias is None else _flat(bias), rectified)
+    return _products(x, w, geo.y_shape, geo, False, ending)
 
 
 def conv_input_grad(
@@ -90,13 +101,14 @@ def conv_weight_grad(
 
 
 def _products(
-    source: npt.NDArray, w: npt.NDArray, shape: tuple[int, ...], geo: Geometry, of_input: bool
-) -> npt.NDArray:
+    source: npt.NDArray, w: npt.NDArray, shape: tuple[int, ...], geo: Geometry, of_input: bool,
+    ending: Ending | None = None,
+) -> npt.NDArray:  # fmt: skip
     """Forward (x, w → y) or input-gradient (g, w → dx)."""
     if not geo.multiply_adds or 0 in shape:
-        return _zeros(shape, w)
+        return _empty_sums(shape, w, ending)
     out = np.empty(checks.allocation(shape, w.dtype), w.dtype.newbyteorder("="))
-    conv_methods.convolve(_flat(source), _flat(w), _flat(out), geo, of_input)
+    conv_methods.convolve(_flat(source), _flat(w), _flat(out), geo, of_input, ending)
     return out
 
 
@@ -108,6 +120,15 @@ def _flat(array: npt.NDArray) -> npt.NDArray:
 def _fixed(*settings: Sequence[int]) -> Iterator[Any]:
     """Lists as tuples: geometry keeps its answers by its arguments."""
     return (tuple(setting) if isinstance(setting, list) else setting for setting in settings)
+
+
+def _empty_sums(shape: tuple[int, ...], w: npt.NDArray, ending: Ending | None) -> npt.NDArray:
+    """The sums over no channels."""
+    out = _zeros(shape, w)
+    if ending is not None and ending.bias.size:
+        out += ending.bias.reshape(-1, *(1,) * (len(shape) - 2))
+        out[(out <= 0) & ending.rectified] = 0
+    return out
 
 
 def _zeros(shape: tuple[int, ...], like: npt.NDArray) -> npt.NDArray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,14 +44,39 @@ class Call(NamedTuple):
     rest: tuple[Any, ...]  # what else the method needs
 
 
-def convolve(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
+class Ending(NamedTuple):
+    """What is done to the sums before they are stored."""
+
+    bias: Array  # of the output's channels, or empty
+    rectified: bool = False
+
+
+@cache
+def no_bias(dtype: np.dtype) -> Array:
+    """A bias of no channels."""
+    return table(np.empty(0, dtype.newbyteorder("=")))
+
+
+def _given(ending: Ending | None, w: Array) -> Ending:
+    return ending or Ending(no_bias(w.dtype))
+
+
+def convolve(
+    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
+) -> None:
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
     if _suits_stencil(geo, of_input):
         _stencil(source, w, out, geo, of_input)
     elif _suits_product(geo) and (library := blas()) is not None:
         _product(source, w, out, geo, of_input, library)
-    elif not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input)):
-        _direct(source, w, out, geo, of_input)
+    else:
+        if not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input, ending)):
+            _direct(source, w, out, geo, of_input, ending)
+        return
+    if ending is not None:
+        _, outer, _, plane = _ends(geo, of_input)
+        tasks = geo.batch * geo.groups * outer
+        conv_tile.finish_planes(out, *ending, plane, tasks=tasks, serial=geo.multiply_adds < SERIAL)
 
 
 def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
@@ -210,12 +235,14 @@ def _direct_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     return Call(constants, blocks.count * geo.groups * parts, 0, (Packing.of(how.taps), width))
 
 
-def _direct(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
+def _direct(
+    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
+) -> None:
     call = _direct_call(geo, of_input, w.dtype)
     packed = _packed(w, geo, of_input, *call.rest)
     conv_tile.convolve(
-        source, packed, out, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
-    )
+        source, packed, out, *_given(ending, w), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=256)
@@ -294,7 +321,9 @@ def _winograd_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     )  # fmt: skip
 
 
-def _winograd(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> bool:
+def _winograd(
+    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
+) -> bool:
     """False where the result is not finite, and the direct sum is to be taken."""
     call = _winograd_call(geo, of_input, w.dtype)
     *rest, blocks = call.rest
@@ -302,7 +331,9 @@ def _winograd(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool
     points = scratch(call.size, w.dtype)
     winograd.filter_points(w, points, *rest, int(of_input), tasks=blocks, serial=serial)
     bad = scratch(call.tasks, np.uint8)
-    winograd.convolve(source, points, out, bad, call.constants, tasks=call.tasks, serial=serial)
+    winograd.convolve(
+        source, points, out, *_given(ending, w), bad, call.constants, tasks=call.tasks, serial=serial
+    )
     return not any_set(bad)
 
 

@@ -18,6 +18,7 @@ from autograd_core.kernels.vector import (
     move,
     prefetch_read,
     prefetch_write,
+    shift_lines,
     tile,
     transpose,
 )
@@ -85,6 +86,17 @@ def turn(scratch, at, width, count, channels, out, to, plane):
 
 
 @jit(inner=True)
+def finish(scratch, rows, width, channels, bias, first, rectified):
+    """Add the bias of some channels to scratch (rows, width), and put 0 for what is not above it if `rectified`."""
+    lanes, _ = lanes_of(scratch)
+    shift = np.zeros(width, scratch.dtype)
+    if bias.size:
+        shift[:channels] = bias[first : first + channels]
+    for v in range(0, width, lanes):
+        shift_lines(scratch, v, rows, width, shift, v, rectified)
+
+
+@jit(inner=True)
 def write_box(scratch, at, width, writes, first, past, channels, out, to, plane):
     """scratch (position from `at` on, width) into some channels of an image of out, where the box lies inside."""
     for r in range(first, past):
@@ -94,14 +106,16 @@ def write_box(scratch, at, width, writes, first, past, channels, out, to, plane)
 
 @kernel
 def convolve(
-    task: int, source: Floats, packed: Floats, out: Floats, passes: Ints, rows: Ints, targets: Ints, steps: Ints,
-    reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int,
-    box: int, positions: int, size: int, source_plane: int, out_plane: int, width: int, terms: int, parts: int,
+    task: int, source: Floats, packed: Floats, out: Floats, bias: Floats, rectified: int, passes: Ints, rows: Ints,
+    targets: Ints, steps: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int,
+    inner: int, outer: int, box: int, positions: int, size: int, source_plane: int, out_plane: int, width: int,
+    terms: int, parts: int,
 ) -> None:  # fmt: skip
     """out (batch, groups·outer, out_plane) from source (batch, groups·inner, source_plane).
 
-    packed (group, block of output channels, term, width), read `terms` at a go; box images of `positions` outputs and
-    windows of `size`. A task is a part of the output channels of a group, for one block of positions.
+    packed (group, block of output channels, term, width), read `terms` at a go; bias (groups·outer) or nothing; box
+    images of `positions` outputs and windows of `size`. A task is a part of the output channels of a group, for one
+    block of positions.
     """
     wide = (outer + width - 1) // width
     spatial = first_read.size - 1
@@ -120,8 +134,20 @@ def convolve(
                 for j in range(passes[p], passes[p + 1], ROWS):
                     tile(scratch, targets, k == begin, window, rows, j,
                          packed, weights, steps, k, min(end, k + terms), width)  # fmt: skip
-        channel = group * outer + b * width
+        channel, count = group * outer + b * width, min(width, outer - b * width)
+        if bias.size or rectified:
+            finish(scratch, images * positions, width, count, bias, channel, rectified != 0)
         for n in range(images):
             write_box(scratch, n * positions, width, writes, first_write[block], first_write[block + 1],
-                      min(width, outer - b * width), out, ((image + n) * groups * outer + channel) * out_plane,
+                      count, out, ((image + n) * groups * outer + channel) * out_plane,
                       out_plane)  # fmt: skip
+
+
+@kernel
+def finish_planes(task: int, out: Floats, bias: Floats, rectified: int, plane: int) -> None:
+    """The same for results that other methods have written. A task is a channel of an image."""
+    shift = bias[task % bias.size] if bias.size else out.dtype.type(0)
+    floor = out.dtype.type(0) if rectified else out.dtype.type(-np.inf)
+    for i in range(np.uint64(task * plane), np.uint64((task + 1) * plane)):
+        value = out[i] + shift
+        out[i] = floor if value <= floor else value

@@ -303,6 +303,34 @@ def transpose_to(typing, source, source_at, source_step, out, out_at, places, at
 
 
 @intrinsic
+def shift_lines(typing, array, at, count, step, shift, shift_at, rectified):
+    """array[at + l·step + i] += shift[shift_at + i] for l under count and i under the vector's lanes.
+
+    `rectified`: then what is not above 0 becomes 0; NaN stays.
+    """
+    i = types.int64
+    signature = types.void(array, i, i, i, shift, i, types.boolean)
+
+    def emit(context, builder, sig, args):
+        array_v, at, count, step, shift_v, shift_at, rectified = args
+        vector = vector_type(context, array)
+        data = offset(builder, data_of(context, builder, array, array_v), at)
+        change = load_vector(
+            builder, offset(builder, data_of(context, builder, shift, shift_v), shift_at), vector
+        )
+        lowest = ir.Constant(vector, [float("-inf")] * vector.count)
+        floor = builder.select(rectified, ir.Constant(vector, None), lowest)
+        with cgutils.for_range(builder, count, intp=at.type) as line:
+            place = offset(builder, data, builder.mul(line.index, step))
+            value = builder.fadd(load_vector(builder, place, vector), change)
+            low = builder.fcmp_ordered("<=", value, floor)
+            store_vector(builder, builder.select(low, floor, value), place)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@intrinsic
 def move(typing, out, to, source, at):
     """One vector from source[at] to out[to]. Nothing is checked."""
     signature = types.void(out, types.int64, source, types.int64)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import aligned, aligned_zeros, copy_run, write_box
+from autograd_core.kernels.conv_tile import aligned, aligned_zeros, copy_run, finish, write_box
 from autograd_core.kernels.conv_tile_weight import turn_back
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
@@ -126,14 +126,14 @@ def filter_points(
 
 @kernel
 def convolve(
-    task: int, source: Floats, weights: Floats, out: Floats, bad: Bytes, places: Ints, inputs: Ints, outputs: Ints,
-    reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int,
-    channels: int, box: int, positions: int, size: int, breadth: int, out_line: int, overhang: int, source_plane: int,
-    out_plane: int, out_depths: int, source_depths: int, taps: int, lowest: int, filter_step: int, width: int,
-    parts: int,
+    task: int, source: Floats, weights: Floats, out: Floats, bias: Floats, rectified: int, bad: Bytes, places: Ints,
+    inputs: Ints, outputs: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int,
+    groups: int, inner: int, outer: int, channels: int, box: int, positions: int, size: int, breadth: int,
+    out_line: int, overhang: int, source_plane: int, out_plane: int, out_depths: int, source_depths: int, taps: int,
+    lowest: int, filter_step: int, width: int, parts: int,
 ) -> None:  # fmt: skip
     """out (example, groups·outer, out_depths, out_plane) from source (example, groups·inner, source_depths,
-    source_plane) and the weights' points; `batch` images.
+    source_plane) and the weights' points; `batch` images; bias (groups·outer) or nothing.
 
     A task is a part of the output channels of a group for one block; bad[task] is 1 where a result is not finite.
     """
@@ -164,15 +164,17 @@ def convolve(
             for v in range(0, width, lanes):
                 transform_output(sums, t * width + v, SIDE * sum_step, sum_step,
                                  scratch, outputs[t] + v, out_line * width, width)  # fmt: skip
-        channel = group * outer + b * width
+        for i in range(np.uint64(box * positions * width)):
+            wrong += scratch[i] * out.dtype.type(0)
+        channel, count = group * outer + b * width, min(width, outer - b * width)
+        if bias.size or rectified:
+            finish(scratch, images * positions, width, count, bias, channel, rectified != 0)
         for n in range(images):
             example, depth = (image + n) // out_depths, (image + n) % out_depths
             write_box(scratch, n * positions, width, writes, first_write[block], first_write[block + 1],
-                      min(width, outer - b * width), out,
+                      count, out,
                       ((example * groups * outer + channel) * out_depths + depth) * out_plane,
                       out_depths * out_plane)  # fmt: skip
-        for i in range(np.uint64(box * positions * width)):
-            wrong += scratch[i] * out.dtype.type(0)
     bad[task] = wrong != 0
 
 

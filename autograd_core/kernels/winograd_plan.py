@@ -24,7 +24,9 @@ class WinogradPlan(NamedTuple):
 
     blocks: Blocks  # of full lines; the window counts pixels
     channels: int  # of the window: the group's, filled up to whole vectors, for each of the kernel's depths
-    filter_step: int  # from a filter's plane of points to the next: no multiple of 4 KB, where they share cache lines
+    filter_step: (
+        int  # from a filter's plane of points to the next: no multiple of 4 KB, where they share cache lines
+    )
     images: int  # depths of all examples' outputs
     depths: tuple[int, int, int, int]  # of output, source and kernel, and how far that begins below
     breadth: int  # pixels of a window's line

@@ -15,6 +15,7 @@ import numpy as np
 
 from autograd_core.dtypes import Array, Shape
 from autograd_core.ops.define import operation
+from autograd_core.primitive import Primitive
 from autograd_core.threads import one_blas_thread
 
 Size = int | Sequence[int]
@@ -41,7 +42,7 @@ def tuple_of(name: str, value: Size, ndim: int) -> Shape:
     return tuple(int(s) for s in sizes)
 
 
-@operation(
+_RULES = (
     lambda g, w, shapes, stride, padding, dilation, groups: conv_input_grad(
         g, w, spatial=shapes[0][2:], stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
@@ -49,11 +50,49 @@ def tuple_of(name: str, value: Size, ndim: int) -> Shape:
         g, x, kernel=shapes[1][2:], stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
 )
+
+
+@operation(*_RULES)
 def _conv(
     x: Array, w: Array, stride: Shape = (), padding: Shape = (), dilation: Shape = (), groups: int = 1
 ) -> Array:
     x, w = _same_dtype(x, w)
     return _kernels().conv_forward(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+@operation(*_RULES, lambda g: g.sum(axis=(0, *range(2, g.ndim))))
+def conv_bias(
+    x: Array,
+    w: Array,
+    b: Array,
+    stride: Shape = (),
+    padding: Shape = (),
+    dilation: Shape = (),
+    groups: int = 1,
+) -> Array:
+    """A convolution plus a bias (O), added while the sums are at hand."""
+    x, w, b = _same_dtype(x, w, b)
+    return _kernels().conv_forward(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def _rectified_conv(
+    x: Array, w: Array, *bias: Array, stride: Shape, padding: Shape, dilation: Shape, groups: int
+) -> Array:
+    return _kernels().conv_forward(
+        *_same_dtype(x, w, *bias),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        rectified=True,
+    )
+
+
+# max(y, 0) of these operations' y, for compiled programs: there a ReLU behind a convolution needs no pass of its own.
+RECTIFIED = {
+    "conv": Primitive(_rectified_conv, name="conv · relu"),
+    "conv_bias": Primitive(_rectified_conv, name="conv_bias · relu"),
+}
 
 
 @operation(
@@ -104,13 +143,13 @@ def conv_weight_grad(
     )
 
 
-def _same_dtype(a: Any, b: Any) -> tuple[Array, Array]:
-    """Both arrays in the dtype NumPy promotes them to; integers become floats."""
-    a, b = np.asarray(a), np.asarray(b)
-    dtype = np.result_type(a, b)
+def _same_dtype(*values: Any) -> list[Array]:
+    """The arrays in the dtype NumPy promotes them to; integers become floats."""
+    arrays = [np.asarray(value) for value in values]
+    dtype = np.result_type(*arrays)
     if dtype.kind != "f":
         dtype = np.result_type(dtype, np.float32)
-    return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _spatial(name: str, x: Any, w: Any) -> int:
@@ -123,11 +162,17 @@ def _spatial(name: str, x: Any, w: Any) -> int:
 
 
 def conv(
-    x: Array, w: Array, stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1
+    x: Array,
+    w: Array,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    bias: Array | None = None,
 ) -> Array:
     """Convolution (without flipping the kernel, as all of deep learning has it).
 
-    x (N, C, *spatial), w (O, C/groups, *kernel) → (N, O, *out), with 1 to 3 spatial dimensions and
+    x (N, C, *spatial), w (O, C/groups, *kernel), bias (O) → (N, O, *out), with 1 to 3 spatial dimensions and
     out = ⌊(spatial + 2·padding - dilation·(kernel - 1) - 1) / stride⌋ + 1. Sizes are one integer or one for each
     spatial dimension. Raises ValueError where shapes do not fit.
 
@@ -137,14 +182,13 @@ def conv(
               [4., 4.]]]], dtype=float32)
     """
     n = _spatial("conv", x, w)
-    return _conv(
-        x,
-        w,
-        stride=tuple_of("stride", stride, n),
-        padding=tuple_of("padding", padding, n),
-        dilation=tuple_of("dilation", dilation, n),
-        groups=int(groups),
-    )
+    settings: dict[str, Any] = {
+        "stride": tuple_of("stride", stride, n),
+        "padding": tuple_of("padding", padding, n),
+        "dilation": tuple_of("dilation", dilation, n),
+        "groups": int(groups),
+    }
+    return _conv(x, w, **settings) if bias is None else conv_bias(x, w, bias, **settings)
 
 
 def conv_transpose(

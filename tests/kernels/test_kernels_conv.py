@@ -536,3 +536,46 @@ def test_gradient_doors():
         conv.conv_weight_grad(g, X, kernel=(3, 3), **{**how, "groups": 3})
     with pytest.raises(ValueError, match="g has 4 axes but x has 3"):
         conv.conv_weight_grad(g, X[:, :, 0], kernel=(3, 3), **how)
+
+
+ENDED = [  # x, w, stride, padding, groups: of stencils, of BLAS, of Winograd, of the direct sum, of no channels
+    ((2, 6, 9, 8), (6, 1, 3, 3), (1, 1), (1, 1), 6),
+    ((2, 7, 5, 6), (9, 7, 1, 1), (1, 1), (0, 0), 1),
+    ((3, 8, 9, 10), (17, 8, 3, 3), (1, 1), (1, 1), 1),
+    ((3, 4, 9, 10), (34, 2, 3, 3), (2, 1), (1, 0), 2),
+    ((2, 0, 5, 5), (3, 0, 3, 3), (1, 1), (1, 1), 1),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("x_shape", "w_shape", "stride", "padding", "groups"), ENDED)
+def test_bias_and_relu_are_done_before_the_result_is_stored(x_shape, w_shape, stride, padding, groups, dtype):
+    how = {"stride": stride, "padding": padding, "dilation": (1, 1), "groups": groups}
+    x, w, bias = numbers(x_shape, dtype), numbers(w_shape, dtype, 1), numbers(w_shape[:1], dtype, 2)
+    plain = naive.conv_forward(x, w, **how)
+    shifted = plain + bias[:, None, None]
+    agree(conv.conv_forward(x, w, bias, **how), shifted)
+    agree(conv.conv_forward(x, w, bias, rectified=True, **how), np.maximum(shifted, 0))
+    agree(conv.conv_forward(x, w, rectified=True, **how), np.maximum(plain, 0))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("x_shape", "w_shape", "stride", "padding", "groups"), ENDED[:4])
+def test_what_is_not_finite_passes_through_bias_and_relu(x_shape, w_shape, stride, padding, groups, bad):
+    how = {"stride": stride, "padding": padding, "dilation": (1, 1), "groups": groups}
+    x, w, bias = (numbers(shape, np.float32, k) for k, shape in enumerate((x_shape, w_shape, w_shape[:1])))
+    x[1, 0, 3, 4] = bad
+    with np.errstate(invalid="ignore"):
+        plain = naive.conv_forward(
+            np.pad(x, [(0, 0)] * 2 + [(p, p) for p in padding]), w, **{**how, "padding": (0, 0)}
+        )
+        wanted = np.maximum(plain + bias[:, None, None], 0)
+        found = conv.conv_forward(x, w, bias, rectified=True, **how)
+    np.testing.assert_array_equal(what_is_not_finite(found), what_is_not_finite(wanted))
+    agree(found[np.isfinite(wanted)], wanted[np.isfinite(wanted)])
+
+
+def test_a_bias_of_another_length_says_what_it_should_be():
+    x, w = numbers((1, 2, 5, 5), np.float32), numbers((3, 2, 3, 3), np.float32)
+    with pytest.raises(ValueError, match=r"bias has the shape \(2,\) but w has 3 output channels"):
+        conv.conv_forward(x, w, np.zeros(2, np.float32), **PLAIN)
