@@ -131,6 +131,7 @@ class Primitive:
         plain = getattr(forward, "py_func", forward)  # a numba function knows its Python self
         self.forward = forward
         self.name = name or plain.__name__.strip("_")
+        self.title = self.name  # as messages and pictures call it: what the user called, where that differs
         self.kind = kind
         self.broadcasts = kind == "elementwise"
         self.piecewise_constant = False

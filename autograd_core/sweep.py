@@ -130,7 +130,7 @@ def _explained(error: Exception, node: Node, position: int, g: Any) -> Exception
     name = primitive.names(len(node.inputs))[position]
     given = array_of(g)
     explained = explain(
-        error, f"{primitive.name}, derivative for {name}", ["cotangent"], [given], node.module_path
+        error, f"{primitive.title}, derivative for {name}", ["cotangent"], [given], node.module_path
     )
     if not isinstance(error, MemoryError):
         state.failed = Failed.of(primitive, node.inputs, (), node.params, str(node.module_path), explained)

@@ -338,7 +338,7 @@ def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARA
         if out.dtype.char not in _COMPUTED:
             out = lifted(primitive, arrays, params, out)
     except Exception as error:
-        explained = explain(error, primitive.name, primitive.names(len(arrays)), arrays, state.module_path)
+        explained = explain(error, primitive.title, primitive.names(len(arrays)), arrays, state.module_path)
         if not isinstance(error, MemoryError):
             state.failed = Failed.of(primitive, inputs, arrays, params, state.module_path, explained)
         raise explained from error

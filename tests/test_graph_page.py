@@ -243,7 +243,7 @@ def test_mouse_moves_and_zooms(opened: Any) -> None:
         50, 30
     ).release().perform()
     after = page.js("return {...at}")
-    assert (after["x"] - before["x"], after["y"] - before["y"]) == (50, 30)
+    assert (after["x"] - before["x"], after["y"] - before["y"]) == pytest.approx((50, 30))
     ActionChains(page.browser).scroll_by_amount(0, -200).perform()
     page.js("arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: -200, cancelable: true}))", svg)
     assert page.js("return at.zoom") > before["zoom"]

@@ -20,7 +20,7 @@ def array_type(dtype: Any, shape: Sequence[int]) -> str:
 
 def operation_name(node: Node) -> str:
     """The primitive's name as the user knows it."""
-    name = clean(node.primitive.name) if node.primitive else "leaf"
+    name = clean(node.primitive.title) if node.primitive else "leaf"
     return name or "operation"
 
 

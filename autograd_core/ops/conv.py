@@ -60,7 +60,7 @@ def _conv(
     return _kernels().conv_forward(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
-@operation(*_RULES, lambda g: g.sum(axis=(0, *range(2, g.ndim))))
+@operation(*_RULES, lambda g: g.sum(axis=(0, *range(2, g.ndim))), title="conv")
 def conv_bias(
     x: Array,
     w: Array,

@@ -16,14 +16,17 @@ Rule = Callable[..., Any] | None
 
 
 def operation(
-    *rules: Rule, kind: str = "kernel", joint: Callable[[Sequence[int]], Callable[..., Any]] | None = None
+    *rules: Rule,
+    kind: str = "kernel",
+    joint: Callable[[Sequence[int]], Callable[..., Any]] | None = None,
+    title: str | None = None,
 ) -> Callable[[Callable[..., Any]], Primitive]:
     """Register a forward function on ndarrays as a primitive, with one derivative rule for each array input.
 
     `kind` says how the operation lowers: "elementwise" (a scalar expression, with broadcasting), "view" (an index
     map), "reduction", or "kernel". `joint`, where several cotangents come from one computation: given the positions
     of the inputs that need one, it returns a rule for all, which returns a list of cotangents, by position. It serves
-    when more than one is needed.
+    when more than one is needed. `title` is the name in messages and pictures, where users know it by another.
     """
 
     def define(forward: Callable[..., Any]) -> Primitive:
@@ -33,6 +36,7 @@ def operation(
             raise ValueError(f"operation {primitive.name} is defined twice")
         registry[primitive.name] = primitive
         primitive.joint = joint
+        primitive.title = title or primitive.name
         return primitive.defvjp(*rules) if rules else primitive
 
     return define
