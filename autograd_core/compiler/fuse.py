@@ -20,7 +20,7 @@ import numpy as np
 from autograd_core.compiler.graph import Map, Node, Operand, Reduce, Scalar, Value, View, reshaped, row_major
 from autograd_core.dtypes import Shape
 
-_MOST_NODES = 48  # in a group: registers run out long before
+MOST_NODES = 48  # in a group: registers run out long before
 _SERIAL_FOLD = (
     1 << 15
 )  # elements above which a fold to less than 8 numbers does not join a loop that has more
@@ -65,7 +65,7 @@ class Group:
 
     def takes(self, node: Map | Reduce) -> bool:
         """Put the node in, if it fits."""
-        if len(self.items) >= _MOST_NODES:
+        if len(self.items) >= MOST_NODES:
             return False
         item = self._reduction(node) if isinstance(node, Reduce) else self._map(node)
         if item is None:

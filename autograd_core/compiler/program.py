@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.compiler import memory
+from autograd_core.compiler.again import compute_again
 from autograd_core.compiler.codegen import kernel_of
 from autograd_core.compiler.emit import words
 from autograd_core.compiler.endings import with_endings
@@ -106,6 +107,7 @@ def build(lowered: Lowered, roots: Sequence[Value], homes: dict[Value, Value]) -
     any more; else it is copied at the end.
     """
     steps = fuse(with_endings(alive(lowered.graph, roots), roots, lowered.launches))
+    compute_again(steps, set(roots), lowered.graph)
     outside = set(roots)
     aliases, copies = _settled(steps, homes)
     for root, home in copies:
