@@ -173,8 +173,11 @@ def _tile(vectors):
                 for cell in _vectors(builder, row, vectors)
             ]
             masks = ROWS * _masks(builder, columns, vectors)
-            start = _held(builder, cells, masks, add)
-            sums = _summed(builder, start, lines, x_step, panel, depth)
+            sums = _summed(builder, lines, vectors, x_step, panel, depth)
+            held = _held(
+                builder, cells, masks, add
+            )  # added last: a block's sum of its own rounds half as much
+            sums = [builder.fadd(before, value) for before, value in zip(held, sums, strict=True)]
             whole = builder.icmp_signed("==", columns, _word(vectors * _LANES))
             with builder.if_else(whole) as (all_columns, some):
                 with all_columns:
@@ -203,8 +206,8 @@ def _held(builder, cells, masks, add):
     return start
 
 
-def _summed(builder, start, lines, x_step, panel, depth):
-    """start + Σₖ (number k of each line, broadcast) · (row k of the panel), in registers; depth is at least 1."""
+def _summed(builder, lines, vectors, x_step, panel, depth):
+    """Σₖ (number k of each line, broadcast) · (row k of the panel), in registers; depth is at least 1."""
     entry, body, done = (
         builder.block,
         *(builder.append_basic_block(f"tile.{name}") for name in ("k", "end")),
@@ -212,8 +215,7 @@ def _summed(builder, start, lines, x_step, panel, depth):
     builder.branch(body)
     builder.position_at_end(body)
     k, at, row = (builder.phi(_WORD) for _ in range(3))
-    sums = [builder.phi(_VECTOR) for _ in start]
-    vectors = len(start) // len(lines)
+    sums = [builder.phi(_VECTOR) for _ in range(len(lines) * vectors)]
     wide = [_load(builder, address) for address in _vectors(builder, row, vectors)]
     fma, after = fused(builder, _VECTOR), []
     for r, line in enumerate(lines):
@@ -226,7 +228,8 @@ def _summed(builder, start, lines, x_step, panel, depth):
         (at, _word(0), builder.add(at, x_step)),
         (row, panel, builder.add(row, _word(_LINE))),
     ]
-    for phi, first, later in (*steps, *zip(sums, start, after, strict=True)):
+    zeros = [ir.Constant(_VECTOR, None)] * len(sums)
+    for phi, first, later in (*steps, *zip(sums, zeros, after, strict=True)):
         phi.add_incoming(first, entry)
         phi.add_incoming(later, body)
     builder.cbranch(builder.icmp_signed("<", following, depth), body, done)
