@@ -42,7 +42,7 @@ def _compile(job: tuple[str, str]) -> str:
 
 
 def _rest(dtypes: Sequence[str]) -> None:
-    """What compiles for the types of its arguments when it is called: the loops over tasks, random numbers."""
+    """What compiles when it is called: the loops over tasks, the matrix product, random numbers."""
     import numpy as np
 
     import autograd_core as ag
@@ -51,6 +51,7 @@ def _rest(dtypes: Sequence[str]) -> None:
     for dtype in dtypes:
         x = ag.ones((1, 4, 2, 2), dtype=dtype)
         ag.conv(x, ag.ones((16, 4, 1, 1), dtype=dtype))
+        ag.matmul(ag.ones((128, 128), dtype=dtype), ag.ones((128, 128), dtype=dtype))
         ag.random.normal((2, 3), dtype=dtype)
         ag.random.uniform((2, 3), dtype=dtype)
         if ag.get_num_threads() > 1:  # the loop that shares tasks out

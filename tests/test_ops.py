@@ -656,6 +656,18 @@ def test_power_at_zero():
     assert y.grad.tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, bool])
+def test_cubes_are_as_numpys(dtype):
+    x = np.array([-2.5, -1, -0.0, 0, 0.1, 3, 1e-20]).astype(dtype)
+    y = ag.tensor(x) ** 3
+    assert y.dtype == (x**3).dtype
+    np.testing.assert_allclose(y.numpy(), x**3, rtol=3e-7)
+    if x.dtype.kind == "f":
+        ends = np.array([np.nan, np.inf, -np.inf], dtype)
+        np.testing.assert_array_equal((ag.tensor(ends) ** 3.0).numpy(), ends**3)
+        ag.check_grads(lambda x: x**3, (x.astype(np.float64),))
+
+
 def test_power_of_a_negative_base_to_a_whole_number():
     x = np.array([-2.0, -0.5])
     for exponent in (2, 3, 3.0, -1, -2, np.array([2.0, 3.0])):

@@ -300,20 +300,24 @@ class Arithmetic:
     def _exp_f(self, x: Code) -> Code:
         if not self._fast(x):
             return self.intrinsic("exp", x)
-        b, half = self.builder, self.like(x, 0.5)
+        b, shift = self.builder, self.like(x, _SHIFT)
         x = b.select(b.fcmp_ordered("<", x, self.like(x, -104)), self.like(x, -104), x)
         x = b.select(b.fcmp_ordered(">", x, self.like(x, 89)), self.like(x, 89), x)  # NaN stays
-        k = self.intrinsic("rint", b.fmul(x, self.like(x, 1.44269504088896341)))
-        x = b.fsub(b.fsub(x, b.fmul(k, self.like(x, 0.693359375))), b.fmul(k, self.like(x, -2.12194440e-4)))
-        y = b.fadd(b.fadd(b.fmul(self._polynomial(_EXP, x), b.fmul(x, x)), x), self.like(x, 1))
+        shifted = self.intrinsic("fma", x, self.like(x, 1.44269504088896341), shift)
+        k = b.fsub(shifted, shift)
+        x = self.intrinsic("fma", k, self.like(x, -0.693359375), x)
+        x = self.intrinsic("fma", k, self.like(x, 2.12194440e-4), x)
+        y = self.intrinsic("fma", self._polynomial(_EXP, x), b.fmul(x, x), x)
         # Two factors: 2ᵏ itself may be too large or too small for its exponent's bits.
-        first = self.intrinsic("rint", b.fmul(k, half))
-        return b.fmul(b.fmul(y, self._two_to(first)), self._two_to(b.fsub(k, first)))
+        bits = b.bitcast(shifted, self.type(_I32))  # k in the lowest 23
+        half = b.ashr(b.shl(bits, self.number(_I32, 9)), self.number(_I32, 10))
+        y = b.fmul(b.fadd(y, self.like(x, 1)), self._two_to(half, x.type))
+        return b.fmul(y, self._two_to(b.sub(bits, half), x.type))
 
-    def _two_to(self, k: Code) -> Code:
-        b, word = self.builder, self.type(_I32)
-        bits = b.add(b.fptosi(k, word), self.number(_I32, 127))
-        return b.bitcast(b.shl(bits, self.number(_I32, 23)), k.type)
+    def _two_to(self, k: Code, kind: ir.Type) -> Code:
+        b = self.builder
+        bits = b.add(b.shl(k, self.number(_I32, 23)), self.number(_I32, 127 << 23))
+        return b.bitcast(bits, kind)
 
     def _log_f(self, x: Code) -> Code:
         if not self._fast(x):
@@ -373,6 +377,7 @@ class Arithmetic:
         return b.fadd(self._maximum_f(x, y), rest)
 
 
+_SHIFT = 1.5 * 2**23  # at this size floats are whole numbers: adding it rounds
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 _LOG = (
     7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,

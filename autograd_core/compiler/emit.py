@@ -12,8 +12,10 @@ from llvmlite import ir
 from autograd_core.compiler.arithmetic import Arithmetic, Code, llvm_type
 from autograd_core.compiler.graph import Reduce, Scalar, View
 from autograd_core.compiler.loops import COLUMNS, Loop
+from autograd_core.kernels.vector import BITS
 
-WIDTH = 8  # numbers in a register; LLVM takes two where that is more than the processor has
+_WIDTH = 8  # numbers in a register; LLVM takes two where that is more than the processor has
+_LONG = 128  # elements along the lanes from which 16 numbers leave few for the end that is done one by one
 _UNROLL = 4  # registers that a sum is kept in, so that additions need not wait for each other
 _WORD = ir.IntType(64)
 _BYTE = ir.IntType(8)
@@ -23,10 +25,22 @@ def word(number: int) -> ir.Constant:
     return ir.Constant(_WORD, number)
 
 
+def width_of(loop: Loop) -> int:
+    """Numbers in a register: 16 in vectors of 512 bits, where the axis that the lanes lie along is a multiple or long.
+
+    x·sigmoid(x)·y of 512×1024 takes 0.39 ms with them, 0.53 with 8; softmax 0.46 and 0.59.
+    """
+    if BITS < 512 or not loop.sizes:
+        return _WIDTH
+    size = loop.sizes[loop.outer - 1 if loop.across else -1]
+    return 2 * _WIDTH if size % (2 * _WIDTH) == 0 or size >= _LONG else _WIDTH
+
+
 def structure(loop: Loop) -> str:
     """All that the code depends on, as text: loops with equal texts are one kernel."""
     lines = [
-        f"outer {loop.outer}, inner {len(loop.sizes) - loop.outer}, {'across' if loop.across else 'along'}"
+        f"outer {loop.outer}, inner {len(loop.sizes) - loop.outer}, {'across' if loop.across else 'along'}, "
+        f"{width_of(loop)} lanes"
     ]
     for number, reference in enumerate(loop.references):
         kinds = "".join(_kind(loop, number, axis) for axis in range(len(loop.sizes)))
@@ -82,6 +96,7 @@ class _Kernel:
     def __init__(self, loop: Loop, function: ir.Function) -> None:
         self.loop = loop
         self.function = function
+        self.width = width_of(loop)
         self.b = ir.IRBuilder(function.append_basic_block("entry"))
         self.items = loop.group.items
         self.index = {item.node.out: number for number, item in enumerate(self.items)}
@@ -189,7 +204,7 @@ class _Kernel:
     def _inner(self, bases: list[Code], first: Code, past: Code) -> None:
         """All passes for one outer index, lanes along the last inner axis from `first` to `past`."""
         outer: dict[int, Code] = {}
-        full = self.b.add(first, self.b.and_(self.b.sub(past, first), word(-WIDTH)))
+        full = self.b.add(first, self.b.and_(self.b.sub(past, first), word(-self.width)))
         for phase in range(self.last_phase + 1):
             folds = self._folds(phase)
             cells = [self._cell(number, 1) for number in folds]
@@ -201,19 +216,19 @@ class _Kernel:
 
     def _pass(self, bases, outer, phase, folds, cells, first, full, past) -> None:
         b = self.b
-        wide = [[self._cell(number, WIDTH) for _ in range(_UNROLL if folds else 1)] for number in folds]
+        wide = [[self._cell(number, self.width) for _ in range(_UNROLL if folds else 1)] for number in folds]
         with self._nest(bases) as inner:
             axis = len(self.sizes) - 1
             if folds:
-                stop = b.add(first, b.and_(b.sub(full, first), word(-WIDTH * _UNROLL)))
-                with self._range(first, stop, word(WIDTH * _UNROLL)) as i:
+                stop = b.add(first, b.and_(b.sub(full, first), word(-self.width * _UNROLL)))
+                with self._range(first, stop, word(self.width * _UNROLL)) as i:
                     for k in range(_UNROLL):
-                        here = self._moved(inner, axis, b.add(i, word(k * WIDTH)))
-                        self._body(here, outer, phase, WIDTH, [each[k] for each in wide])
+                        here = self._moved(inner, axis, b.add(i, word(k * self.width)))
+                        self._body(here, outer, phase, self.width, [each[k] for each in wide])
             else:
                 stop = first
-            with self._range(stop, full, word(WIDTH)) as i:
-                self._body(self._moved(inner, axis, i), outer, phase, WIDTH, [each[0] for each in wide])
+            with self._range(stop, full, word(self.width)) as i:
+                self._body(self._moved(inner, axis, i), outer, phase, self.width, [each[0] for each in wide])
             with self._range(full, past, word(1)) as i:
                 self._body(self._moved(inner, axis, i), outer, phase, 1, cells)
         for number, cell, parts in zip(folds, cells, wide, strict=True):
@@ -234,11 +249,11 @@ class _Kernel:
             manager.__exit__(None, None, None)
 
     def _columns(self, bases: list[Code], start: Code) -> None:
-        """Lanes along the last outer axis: all passes for WIDTH outer indices at once, then for the rest singly."""
+        """Lanes along the last outer axis: all passes for so many outer indices at once, then for the rest singly."""
         b, axis = self.b, self.loop.outer - 1
         stop = self._least(b.add(start, word(COLUMNS)), self.sizes[axis])
-        full = b.add(start, b.and_(b.sub(stop, start), word(-WIDTH)))
-        for width, first, past in ((WIDTH, start, full), (1, full, stop)):
+        full = b.add(start, b.and_(b.sub(stop, start), word(-self.width)))
+        for width, first, past in ((self.width, start, full), (1, full, stop)):
             with self._range(first, past, word(width)) as j:
                 here = self._moved(bases, axis, j)
                 outer: dict[int, Code] = {}
@@ -290,10 +305,10 @@ class _Kernel:
         b, node = self.b, self.items[number].node
         kind = node.out.dtype
         total = b.load(parts[0])
-        wide = Arithmetic(b, WIDTH)
+        wide = Arithmetic(b, self.width)
         for part in parts[1:]:
             total = wide.compute(node.function, [total, b.load(part)], [kind, kind], kind)
-        width = WIDTH
+        width = self.width
         while width > 1:
             width //= 2
             halves = []

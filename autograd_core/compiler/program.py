@@ -234,12 +234,12 @@ class _Builder:
         if batch == 1 and products.suits_tile(m, k, n, x.dtype):
             return self._small_product(node)
         parts, by_rows = blocks_of(lead, m, k, n)
-        found = products.blas()
-        assert found is not None
         size = x.dtype.itemsize
         (x_turned, x_step), (y_turned, y_step) = _lying(x), _lying(y)
+        rows, columns = (m, n) if batch > 1 else (-(-m // parts), n) if by_rows else (m, -(-n // parts))
+        function = products.function_of(rows, k, columns, x_turned, y_turned, x.dtype)
         block = [
-            0, 0, 0, found.single if size == 4 else found.double, size, batch, m, n, k, x_turned, y_turned, x_step,
+            0, 0, 0, function, size, batch, m, n, k, x_turned, y_turned, x_step,
             y_step, _batch_step(x), _batch_step(y), parts, by_rows,
         ]  # fmt: skip
         out = self._home(node.out)

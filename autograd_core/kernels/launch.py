@@ -40,6 +40,7 @@ from numba.np.arrayobj import populate_array
 
 from autograd_core.kernels import threads
 from autograd_core.kernels.jit import FAST, EntryCache, jit
+from autograd_core.kernels.vector import BITS
 
 # What a kernel's parameters may be. Arrays come flat and contiguous; floats are float32 or float64, as the call's are.
 Floats = npt.NDArray[np.floating]
@@ -150,10 +151,10 @@ class Constants:
 class Kernel:
     """A compiled function of (task, *arguments); calling it runs all its tasks."""
 
-    def __init__(self, function: Callable[..., None], fast: bool) -> None:
+    def __init__(self, function: Callable[..., None], fast: bool, wide: bool) -> None:
         self.function = function
         self.name = function.__name__
-        self.fast = fast
+        self.fast, self.wide = fast, wide
         _, *parameters = inspect.signature(function).parameters.values()
         self.kinds = [str(p.annotation) for p in parameters]
         self.first_float = self.kinds.index("Floats") if "Floats" in self.kinds else None
@@ -189,14 +190,15 @@ class Kernel:
         return self.compiled[dtype]
 
 
-def kernel(function: Callable[..., None] | None = None, *, fast: bool = True) -> Any:
+def kernel(function: Callable[..., None] | None = None, *, fast: bool = True, wide: bool = False) -> Any:
     """Make a kernel of `function`: its first parameter is the task, the others are annotated by what they are.
 
     fast: sums may be taken in another order (never the assumption that there is no NaN or infinity).
+    wide: loops become vectors of all the bits that the CPU has; by itself LLVM keeps to 256 where there are 512.
     """
     if function is None:
-        return lambda f: Kernel(f, fast)
-    return Kernel(function, fast)
+        return lambda f: Kernel(f, fast, wide)
+    return Kernel(function, fast, wide)
 
 
 def words_of(kinds: list[str], values: tuple[Any, ...]) -> list[int]:
@@ -231,7 +233,7 @@ def _compile(made: Kernel, dtype: np.dtype) -> CFunc:
     options: dict[str, Any] = {"nopython": True, "error_model": "numpy"}
     if made.fast:
         options["fastmath"] = FAST
-    entry = _entry(made, _unpacker(made.kinds, dtype))
+    entry = _entry(made, _unpacker(made.kinds, dtype, made.wide))
     compiled = CFunc(entry, (signature.args, signature.return_type), {}, options, Compiler)
     if not config.DISABLE_JIT:
         compiled._cache = EntryCache(made.function, made.name, str(dtype))
@@ -268,8 +270,11 @@ def _entry(made: Kernel, unpack: Any) -> Callable[[int, int], None]:
     return namespace[name]
 
 
-def _unpacker(kinds: list[str], dtype: np.dtype) -> Any:
-    """An intrinsic that makes the argument block at an address into the kernel's arguments, as a tuple."""
+def _unpacker(kinds: list[str], dtype: np.dtype, wide: bool) -> Any:
+    """An intrinsic that makes the argument block at an address into the kernel's arguments, as a tuple.
+
+    It stands in the kernel's own function, and so tells LLVM how `wide` its vectors may be.
+    """
     found = [
         types.Array(numba.from_dtype(_ARRAYS[kind](dtype)), 1, "C") if kind in _ARRAYS
         else types.float64 if kind == "float" else types.int64
@@ -279,6 +284,8 @@ def _unpacker(kinds: list[str], dtype: np.dtype) -> Any:
     @intrinsic
     def unpack(typing, arguments):
         def emit(context, builder, signature, args):
+            if wide:  # an attribute that llvmlite's own `add` does not know
+                set.add(builder.function.attributes, f'"prefer-vector-width"="{BITS}"')
             word = ir.IntType(64)
             block = builder.inttoptr(args[0], word.as_pointer())
             words = iter(range(2 * len(found)))

@@ -1,6 +1,7 @@
-"""Matrix products from inside compiled programs: small ones on the register tile, others by BLAS, by its address.
+"""Matrix products by the address of a function: this project's own where it is the faster one, else BLAS's.
 
-The library is the one that NumPy computes with, found among the loaded ones (OpenBLAS, as in NumPy's wheels).
+The library is the one that NumPy computes with, found among the loaded ones (OpenBLAS, as in NumPy's wheels). Products
+of a tile's width have a kernel of their own in compiled programs.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from autograd_core.kernels.launch import Floats, Ints, kernel, table
-from autograd_core.kernels.vector import ROWS, lanes_of, tile, width_of
+from autograd_core.kernels.gemm import sgemm_address
+from autograd_core.kernels.launch import Floats, Ints, address_of, kernel, table
+from autograd_core.kernels.vector import BITS, ROWS, lanes_of, tile, width_of
 
 _NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
 
@@ -41,6 +43,61 @@ def blas() -> Blas | None:
             if all(found):
                 return Blas(*(ctypes.cast(f, ctypes.c_void_p).value or 0 for f in found))
     return None
+
+
+# Sizes up to which x, read once for each panel, and the result stay in the second-level cache of 2 MB.
+_MOST_X, _MOST_OUT = 1 << 18, 1 << 19
+_LEAST_SIDE = 16  # rows and columns
+_LEAST, _LEAST_TURNED = 1 << 20, 1 << 18  # multiply-adds, and those with yᵀ
+
+
+def suits_own(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dtype[Any]) -> bool:
+    """Whether (m, k) · (k, n) is faster by `gemm` than by OpenBLAS, in vectors of 512 bits.
+
+    OpenBLAS's time for gemm's, over 50 shapes: 0.97–1.44, for yᵀ 1.04–2.4; small ones 0.6–1.2 (64×32 · 32×64 0.91), for
+    yᵀ 1.2–3; 1000×1000 · 1000×1000 in one piece 0.86 and 0.94. xᵀ is read across its rows: 0.74–1.3. mlp784's step,
+    compiled, takes 1.45 ms, all by BLAS 1.54; its eager step takes as long either way, with xᵀ too. In vectors of 256
+    bits, on Zen 3, OpenBLAS was faster than the tile: 0.65–0.9.
+    """
+    if BITS != 512 or x_turned or dtype != np.float32 or min(m, n) < _LEAST_SIDE:
+        return False
+    return m * k <= _MOST_X and m * n <= _MOST_OUT and m * k * n >= (_LEAST_TURNED if y_turned else _LEAST)
+
+
+def function_of(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dtype[Any]) -> int:
+    """The address of the gemm for (m, k) · (k, n); 0 where there is none."""
+    if suits_own(m, k, n, x_turned, y_turned, dtype):
+        return sgemm_address()
+    found = blas()
+    return 0 if found is None else found.single if dtype.itemsize == 4 else found.double
+
+
+def own_product(x: Any, y: Any, parts: int, by_rows: bool) -> Any:
+    """x · y of float32 where `gemm` suits them, cut into parts along rows or columns of the result; else None."""
+    (m, k), n = x.shape, y.shape[1]
+    rows, columns = (-(-m // parts), n) if by_rows else (m, -(-n // parts))
+    lies_x, lies_y = _lying(x), _lying(y)
+    if lies_x is None or lies_y is None:
+        return None
+    (x_turned, x_step), (y_turned, y_step) = lies_x, lies_y
+    if not suits_own(rows, k, columns, x_turned, y_turned, x.dtype):
+        return None
+    out = np.empty((m, n), np.float32)
+    products(
+        address_of(x), address_of(y), address_of(out), sgemm_address(), 4, 1, m, n, k, x_turned, y_turned, x_step,
+        y_step, 0, 0, parts, by_rows, tasks=parts,
+    )  # fmt: skip
+    return out
+
+
+def _lying(x: Any) -> tuple[bool, int] | None:
+    """Whether a matrix lies transposed, and the step between its rows as they lie; None where they are no rows."""
+    (rows, columns), (row, column), size = x.shape, x.strides, x.itemsize
+    if not (x.flags.aligned and x.dtype.isnative) or row % size or column % size:
+        return None
+    if column == size and row >= columns * size:
+        return False, row // size
+    return (True, column // size) if row == size and column >= rows * size else None
 
 
 def _caller(number: Any) -> Any:

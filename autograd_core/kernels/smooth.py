@@ -1,7 +1,8 @@
-"""exp, sigmoid, tanh, erf and softmax of large float32 arrays, eight numbers at a time.
+"""exp, sigmoid, tanh, erf and softmax of large float32 arrays, in vectors as wide as the CPU's.
 
-They take half of the time of NumPy's exponential, a twelfth of SciPy's error function (AVX2, one core); those are used
-for float64 and for small arrays. Errors, in units of the last place: exp 1, sigmoid 2.5, tanh 1.5, erf 2.5.
+2 MB take 0.17 ms for exp where NumPy's takes 0.23 and a copy 0.14 (AVX-512; 0.22 in vectors of 256 bits); NumPy's and
+SciPy's are used for float64 and for small arrays. Errors, in units of the last place: exp 1, sigmoid 2.5, tanh 1.5,
+erf 2.5.
 
 Source of the polynomials: S. L. Moshier, Cephes mathematical library, single precision (expf, tanhf, erff, erfcf).
 """
@@ -105,33 +106,68 @@ def exact(function):
 
 
 @intrinsic
-def _nearest(typing, x):
-    """The nearest whole number, as a float."""
+def _fma(typing, x, y, z):
+    """x · y + z, rounded once."""
 
     def emit(context, builder, signature, args):
-        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.rint.f32"), args)
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.f32"), args)
 
-    return types.float32(types.float32), emit
+    return types.float32(types.float32, types.float32, types.float32), emit
 
 
 @intrinsic
-def _power_of_two(typing, k):
-    """2ᵏ for a whole number k from −126 to 127, given as a float: k is its exponent's bits."""
+def _times_power(typing, y, shifted):
+    """y · 2ᵏ, where shifted = k + _SHIFT: k stands in its lowest bits.
+
+    By two factors, since 2ᵏ itself may be too large or too small for its exponent's bits.
+    """
 
     def emit(context, builder, signature, args):
-        word = ir.IntType(32)
-        bits = builder.add(builder.fptosi(args[0], word), ir.Constant(word, 127))
-        return builder.bitcast(builder.shl(bits, ir.Constant(word, 23)), ir.FloatType())
+        y, word = args[0], ir.IntType(32)
 
-    return types.float32(types.float32), emit
+        def number(n):
+            return ir.Constant(word, n)
+
+        def power(k):
+            bits = builder.add(builder.shl(k, number(23)), number(127 << 23))
+            return builder.bitcast(bits, ir.FloatType())
+
+        bits = builder.bitcast(args[1], word)
+        half = builder.ashr(builder.shl(bits, number(9)), number(10))  # k / 2 of 23 bits with a sign
+        return builder.fmul(builder.fmul(y, power(half)), power(builder.sub(bits, half)))
+
+    return types.float32(types.float32, types.float32), emit
+
+
+@intrinsic
+def _rank(typing, x):
+    """A whole number that is larger for a larger x, and for NaN largest or smallest."""
+    return types.int32(types.float32), lambda context, builder, signature, args: _flipped(
+        builder, builder.bitcast(args[0], ir.IntType(32))
+    )
+
+
+@intrinsic
+def _ranked(typing, rank):
+    """The x of a rank."""
+    return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(
+        _flipped(builder, args[0]), ir.FloatType()
+    )
+
+
+def _flipped(builder, bits):
+    """Of a negative number all bits but the sign turned around: they grow with the size, and shall fall."""
+    thirty_one, one = ir.Constant(bits.type, 31), ir.Constant(bits.type, 1)
+    return builder.xor(bits, builder.lshr(builder.ashr(bits, thirty_one), one))
 
 
 def _float32s(*numbers):
     return tuple(np.float32(number) for number in numbers)
 
 
-_ZERO, _HALF, _ONE, _TWO = _float32s(0, 0.5, 1, 2)
+_ZERO, _ONE, _TWO = _float32s(0, 1, 2)
+_SHIFT = np.float32(1.5 * 2**23)  # at this size floats are whole numbers: adding it rounds
 # log₂e, and ln 2 in two parts, of which the first has few digits: k times it is exact.
 _LOG2E, _LN2_HIGH, _LN2_LOW = _float32s(1.44269504088896341, 0.693359375, -2.12194440e-4)
 _LOWEST, _HIGHEST = _float32s(-104, 89)  # eˣ is 0 below and ∞ above
@@ -160,7 +196,7 @@ def _horner(coefficients, x):
     """The polynomial with these coefficients, the highest first."""
     y = coefficients[0]
     for i in range(1, len(coefficients)):
-        y = y * x + coefficients[i]
+        y = _fma(y, x, coefficients[i])
     return y
 
 
@@ -168,11 +204,11 @@ def _horner(coefficients, x):
 def _exp_of(x):
     x = _LOWEST if x < _LOWEST else x
     x = _HIGHEST if x > _HIGHEST else x  # written so that NaN stays
-    k = _nearest(x * _LOG2E)
-    x = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    y = _horner(_EXP, x) * (x * x) + x + _ONE
-    half = _nearest(k * _HALF)  # two factors: 2ᵏ itself may be too large or too small for its exponent's bits
-    return y * _power_of_two(half) * _power_of_two(k - half)
+    shifted = _fma(x, _LOG2E, _SHIFT)
+    k = shifted - _SHIFT
+    x = _fma(k, -_LN2_LOW, _fma(k, -_LN2_HIGH, x))
+    y = _fma(_horner(_EXP, x), x * x, x) + _ONE
+    return _times_power(y, shifted)
 
 
 @exact
@@ -184,7 +220,7 @@ def _sigmoid_of(x):
 @exact
 def _tanh_of(x):
     z, size = x * x, abs(x)
-    small = _horner(_TANH, z) * z * x + x
+    small = _fma(_horner(_TANH, z) * z, x, x)
     large = _ONE - _TWO / (_exp_of(size + size) + _ONE)
     return small if size < _TANH_SMALL else -large if x < _ZERO else large
 
@@ -199,42 +235,42 @@ def _erf_of(x):
     return small if size < _ONE else -large if x < _ZERO else large
 
 
-@kernel
+@kernel(wide=True)
 def _exp(task: int, x: Floats, out: Floats) -> None:
     """eˣ."""
     for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
         out[i] = _exp_of(x[i])
 
 
-@kernel
+@kernel(wide=True)
 def _sigmoid(task: int, x: Floats, out: Floats) -> None:
     """1 / (1 + e⁻ˣ)."""
     for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
         out[i] = _sigmoid_of(x[i])
 
 
-@kernel
+@kernel(wide=True)
 def _tanh(task: int, x: Floats, out: Floats) -> None:
     """tanh x."""
     for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
         out[i] = _tanh_of(x[i])
 
 
-@kernel
+@kernel(wide=True)
 def _erf(task: int, x: Floats, out: Floats) -> None:
     """erf x."""
     for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
         out[i] = _erf_of(x[i])
 
 
-@kernel(fast=False)
+@kernel(fast=False, wide=True)
 def _tanh_grad(task: int, g: Floats, y: Floats, out: Floats) -> None:
     """g · (1 − y²)."""
     for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, g.size))):
         out[i] = g[i] * (_ONE - y[i] * y[i])
 
 
-@kernel(fast=False)
+@kernel(fast=False, wide=True)
 def _sigmoid_grad(task: int, g: Floats, y: Floats, out: Floats) -> None:
     """g · y · (1 − y)."""
     for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, g.size))):
@@ -243,17 +279,18 @@ def _sigmoid_grad(task: int, g: Floats, y: Floats, out: Floats) -> None:
 
 @piece
 def _top(x, at, length):
-    """The largest element of a row."""
-    top = x[at]
+    """The largest element of a row, by rank: comparing floats, of which one may be NaN, LLVM goes one by one."""
+    top = _rank(x[at])
     for i in range(length):
-        top = x[at + i] if x[at + i] > top else top
-    return top
+        rank = _rank(x[at + i])
+        top = rank if rank > top else top
+    return _ranked(top)
 
 
 # Rows are read from memory in the first loop, and in the others from the first-level cache.
 
 
-@kernel
+@kernel(wide=True)
 def _softmax(task: int, x: Floats, out: Floats, row: int, share: int) -> None:
     """Rows task·share … of exp(x − top) / Σ exp(x − top)."""
     length = np.uint64(row)
@@ -268,7 +305,7 @@ def _softmax(task: int, x: Floats, out: Floats, row: int, share: int) -> None:
             out[at + i] /= total
 
 
-@kernel
+@kernel(wide=True)
 def _log_softmax(task: int, x: Floats, out: Floats, row: int, share: int) -> None:
     """The same of (x − top) − log Σ exp(x − top), with 0 as the top where that is not finite."""
     length = np.uint64(row)
@@ -283,7 +320,7 @@ def _log_softmax(task: int, x: Floats, out: Floats, row: int, share: int) -> Non
             out[at + i] = (x[at + i] - top) - log
 
 
-@kernel
+@kernel(wide=True)
 def _softmax_grad(task: int, g: Floats, p: Floats, out: Floats, row: int, share: int) -> None:
     """Rows task·share … of p · (g − Σ g · p)."""
     length = np.uint64(row)

@@ -107,6 +107,8 @@ def _power_base_rule(g: Any, x: Any, y: Any) -> Any:
 @elementwise(_power_base_rule, lambda g, x, out: g * out * log(where(x == 0, 1, x)))
 def power(x: Array, y: Array) -> Array:
     """x to the power y. The exponent's derivative at x = 0 is taken as 0."""
+    if type(y) in (int, float) and y == 3 and getattr(getattr(x, "dtype", None), "kind", "") == "f":
+        return x * x * x  # pow takes 50 times as long; NumPy itself does so for 2 and ½ only
     return x**y
 
 

@@ -16,7 +16,12 @@ from autograd_core.threads import one_blas_thread, run_blocks
 # Matrix product -------------------------------------------------------------------------------------------
 
 
-@operation(lambda g, y: g @ y.mT, lambda g, x: x.mT @ g)
+def _product(x: Any, y: Any) -> Any:
+    """x @ y, for small arrays without the way through the primitive."""
+    return _matmul(x, y) if x.size * y.shape[-1] > _SMALL_PRODUCT else x @ y
+
+
+@operation(lambda g, y: _product(g, y.mT), lambda g, x: _product(x.mT, g))
 def _matmul(x: Array, y: Array) -> Array:
     try:
         if _is_large(x, y):
@@ -39,6 +44,7 @@ _SMALL_PRODUCT, _SMALL_MATRIX = 1 << 18, 9216
 # Multiply-adds and rows or columns of a block at least: 1024 × 1024 · 1024 × 1024 in 4 blocks takes 3 % longer than
 # in one piece, 128 × 784 · 784 × 256 in 4 takes 15 % longer.
 _BLOCK, _BLOCK_ROWS, _MOST_BLOCKS = 1 << 24, 128, 16
+_OWN = 1 << 20  # multiply-adds from which this project's own product is worth loading
 
 
 def _is_large(x: Any, y: Any) -> bool:
@@ -63,6 +69,11 @@ def _in_blocks(x: Array, y: Array) -> Array:
     (m, k), n = x.shape[-2:], y.shape[-1]
     lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2]) if x.ndim > 2 or y.ndim > 2 else ()
     count, by_rows = blocks_of(lead, m, k, n)
+    if x.ndim == y.ndim == 2 and m * k * n >= _OWN and x.dtype == y.dtype == np.float32 and k == y.shape[0]:
+        from autograd_core.kernels.products import own_product
+
+        if (out := own_product(x, y, count, by_rows)) is not None:
+            return out
     if count < 2 or x.shape[-1] != y.shape[-2]:
         return np.matmul(x, y)
     out = np.empty((*lead, m, n), np.result_type(x, y))
@@ -118,7 +129,7 @@ def matmul(x: Array, y: Array) -> Array:
     return _matmul(x, y)
 
 
-@operation(lambda g, w: g @ w.mT, lambda g, x: x.mT @ g, lambda g: g.sum(axis=0))
+@operation(lambda g, w: _product(g, w.mT), lambda g, x: _product(x.mT, g), lambda g: g.sum(axis=0))
 def _linear(x: Array, w: Array, b: Array) -> Array:
     out = _matmul(x, w)
     if np.result_type(out, b) != out.dtype:

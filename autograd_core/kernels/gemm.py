@@ -1,0 +1,283 @@
+"""The product of two float32 matrices on a register tile, to be called by its address as BLAS's sgemm is.
+
+OpenBLAS packs both operands, and takes up to 1.4 times as long for it where x stays in the second-level cache.
+Here 32 columns of y are packed at a time, as many rows as the first-level cache holds, and x is read where it lies,
+each number broadcast. In all 8 × 32 sums stay in registers. `products.suits_own` says which shapes gain by it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, config, types
+from numba.core.ccallback import CFunc
+from numba.core.compiler import Compiler
+from numba.extending import intrinsic
+
+from autograd_core.kernels.jit import KernelCache, jit
+from autograd_core.kernels.vector import BITS, ROWS, VECTORS, _transposed, fused, splat
+
+_ITEM = 4  # bytes of a number
+_LANES = BITS // (8 * _ITEM)
+_WIDTH = VECTORS * _LANES  # columns of a panel
+_LINE = _WIDTH * _ITEM  # bytes of its rows
+_DEPTH = 256  # its rows at most: 32 KB where a row is 128 bytes
+
+_WORD, _I32, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, _LANES)
+_TURNED = 112  # cblas's name for the order of a transposed matrix
+
+# Memory: addresses in bytes, nothing is checked -----------------------------------------------------------------
+
+
+def _word(number):
+    return ir.Constant(_WORD, number)
+
+
+def _vectors(builder, address, count):
+    """The addresses of `count` vectors side by side."""
+    return [builder.add(address, _word(v * _LANES * _ITEM)) for v in range(count)]
+
+
+def _load(builder, address):
+    return builder.load(builder.inttoptr(address, _VECTOR.as_pointer()), align=_ITEM)
+
+
+def _store(builder, value, address):
+    builder.store(value, builder.inttoptr(address, _VECTOR.as_pointer()), align=_ITEM)
+
+
+def _masks(builder, count, vectors):
+    """For each vector of a row, which of its lanes lie below `count`."""
+    kind = ir.VectorType(_I32, _LANES)
+    limit = splat(builder, builder.trunc(count, _I32), kind)
+    return [
+        builder.icmp_signed("<", ir.Constant(kind, list(range(v * _LANES, (v + 1) * _LANES))), limit)
+        for v in range(vectors)
+    ]
+
+
+def _load_some(builder, address, mask):
+    """A vector whose other lanes are 0, and not read."""
+    pointer = _VECTOR.as_pointer()
+    kind = ir.FunctionType(_VECTOR, [pointer, _I32, mask.type, _VECTOR])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{_LANES}f32.p0")
+    arguments = builder.inttoptr(address, pointer), ir.Constant(_I32, _ITEM), mask, ir.Constant(_VECTOR, None)
+    return builder.call(function, arguments)
+
+
+def _store_some(builder, value, address, mask):
+    pointer = _VECTOR.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [_VECTOR, pointer, _I32, mask.type])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{_LANES}f32.p0")
+    builder.call(function, [value, builder.inttoptr(address, pointer), ir.Constant(_I32, _ITEM), mask])
+
+
+def _rows(builder, first, step, count, present):
+    """The addresses of `count` rows, of which the last one present stands for those that are not."""
+    last = builder.sub(present, _word(1))
+    numbers = (builder.select(builder.icmp_signed("<", _word(i), last), _word(i), last) for i in range(count))
+    return [builder.add(first, builder.mul(step, number)) for number in numbers]
+
+
+# A panel --------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _room(typing):
+    """The address of a panel on the stack; squares may reach beyond its last row."""
+
+    def emit(context, builder, signature, args):
+        with builder.goto_entry_block():
+            made = builder.alloca(_VECTOR, VECTORS * (_DEPTH + _LANES))
+            made.align = 64
+        return builder.ptrtoint(made, _WORD)
+
+    return types.int64(), emit
+
+
+@intrinsic
+def _pack_line(typing, panel, line):
+    """A row of a panel."""
+
+    def emit(context, builder, signature, args):
+        panel, line = (_vectors(builder, address, VECTORS) for address in args)
+        for to, at in zip(panel, line, strict=True):
+            _store(builder, _load(builder, at), to)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
+
+
+@intrinsic
+def _pack_part(typing, panel, line, columns):
+    """The same of fewer columns, filled up with zeros."""
+
+    def emit(context, builder, signature, args):
+        panel, line = (_vectors(builder, address, VECTORS) for address in args[:2])
+        for to, at, mask in zip(panel, line, _masks(builder, args[2], VECTORS), strict=True):
+            _store(builder, _load_some(builder, at, mask), to)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 3), emit
+
+
+@intrinsic
+def _pack_square(typing, panel, lines, step, columns, depth):
+    """A vector's width of a panel's columns, of which each lies in a line; what is beyond them is never used."""
+
+    def emit(context, builder, signature, args):
+        panel, lines, step, columns, depth = args
+        (mask,) = _masks(builder, depth, 1)
+        found = [_load_some(builder, line, mask) for line in _rows(builder, lines, step, _LANES, columns)]
+        for j, row in enumerate(_transposed(builder, found)):
+            _store(builder, row, builder.add(panel, _word(j * _LINE)))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 5), emit
+
+
+@jit(inner=True, fast=False)
+def _pack(panel, corner, y_row, y_step, depth, columns):
+    if y_step == _ITEM and columns == _WIDTH:
+        for i in range(depth):
+            _pack_line(panel + i * _LINE, corner + i * y_row)
+    elif y_step == _ITEM:
+        for i in range(depth):
+            _pack_part(panel + i * _LINE, corner + i * y_row, columns)
+    else:
+        for c in range(0, columns, _LANES):
+            for i in range(0, depth, _LANES):
+                to, lines = panel + i * _LINE + c * _ITEM, corner + c * y_step + i * _ITEM
+                _pack_square(to, lines, y_step, columns - c, depth - i)
+
+
+# The tile -------------------------------------------------------------------------------------------------------
+
+
+def _tile(vectors):
+    """An intrinsic for results so many vectors wide."""
+
+    @intrinsic
+    def tile(typing, out, out_row, x, x_row, x_step, rows, panel, depth, columns, add):
+        """out (rows, columns) = x (rows, depth) · panel (depth, columns), added to what is there where `add`."""
+
+        def emit(context, builder, signature, args):
+            out, out_row, x, x_row, x_step, rows, panel, depth, columns, add = args
+            lines = _rows(builder, x, x_row, ROWS, rows)
+            cells = [
+                cell
+                for row in _rows(builder, out, out_row, ROWS, rows)
+                for cell in _vectors(builder, row, vectors)
+            ]
+            masks = ROWS * _masks(builder, columns, vectors)
+            sums = _summed(builder, lines, vectors, x_step, panel, depth)
+            held = _held(
+                builder, cells, masks, add
+            )  # added last: a block's sum of its own rounds half as much
+            sums = [builder.fadd(before, value) for before, value in zip(held, sums, strict=True)]
+            whole = builder.icmp_signed("==", columns, _word(vectors * _LANES))
+            with builder.if_else(whole) as (all_columns, some):
+                with all_columns:
+                    for value, cell in zip(sums, cells, strict=True):
+                        _store(builder, value, cell)
+                with some:
+                    for value, cell, mask in zip(sums, cells, masks, strict=True):
+                        _store_some(builder, value, cell, mask)
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 10), emit
+
+    return tile
+
+
+def _held(builder, cells, masks, add):
+    """What the cells hold where `add` is not 0, else zeros."""
+    before = builder.block
+    with builder.if_then(builder.icmp_signed("!=", add, _word(0))):
+        held = [_load_some(builder, cell, mask) for cell, mask in zip(cells, masks, strict=True)]
+        inside = builder.block
+    start = [builder.phi(_VECTOR) for _ in cells]
+    for phi, value in zip(start, held, strict=True):
+        phi.add_incoming(ir.Constant(_VECTOR, None), before)
+        phi.add_incoming(value, inside)
+    return start
+
+
+def _summed(builder, lines, vectors, x_step, panel, depth):
+    """Σₖ (number k of each line, broadcast) · (row k of the panel), in registers; depth is at least 1."""
+    entry, body, done = (
+        builder.block,
+        *(builder.append_basic_block(f"tile.{name}") for name in ("k", "end")),
+    )
+    builder.branch(body)
+    builder.position_at_end(body)
+    k, at, row = (builder.phi(_WORD) for _ in range(3))
+    sums = [builder.phi(_VECTOR) for _ in range(len(lines) * vectors)]
+    wide = [_load(builder, address) for address in _vectors(builder, row, vectors)]
+    fma, after = fused(builder, _VECTOR), []
+    for r, line in enumerate(lines):
+        number = builder.load(builder.inttoptr(builder.add(line, at), _FLOAT.as_pointer()))
+        value = splat(builder, number, _VECTOR)
+        after += [builder.call(fma, [value, one, sums[r * vectors + v]]) for v, one in enumerate(wide)]
+    following = builder.add(k, _word(1))
+    steps = [
+        (k, _word(0), following),
+        (at, _word(0), builder.add(at, x_step)),
+        (row, panel, builder.add(row, _word(_LINE))),
+    ]
+    zeros = [ir.Constant(_VECTOR, None)] * len(sums)
+    for phi, first, later in (*steps, *zip(sums, zeros, after, strict=True)):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(later, body)
+    builder.cbranch(builder.icmp_signed("<", following, depth), body, done)
+    builder.position_at_end(done)
+    return after
+
+
+_narrow, _wide = _tile(1), _tile(2)
+
+
+# The product ----------------------------------------------------------------------------------------------------
+
+
+def _sgemm(order, x_order, y_order, m, n, k, alpha, x, x_lead, y, y_lead, beta, out, out_lead):
+    """cblas_sgemm of row-major matrices for α = 1, β = 0 or 1 and k ≥ 1: out (m, n) = x (m, k) · y (k, n) + β · out."""
+    x_row, x_step = (_ITEM, _ITEM * x_lead) if x_order == _TURNED else (_ITEM * x_lead, _ITEM)
+    y_row, y_step = (_ITEM, _ITEM * y_lead) if y_order == _TURNED else (_ITEM * y_lead, _ITEM)
+    panel, out_row = _room(), _ITEM * out_lead
+    blocks = (k + _DEPTH - 1) // _DEPTH
+    for block in range(blocks):
+        first = block * k // blocks
+        depth = (block + 1) * k // blocks - first
+        add = int(beta != 0 or block > 0)
+        for j in range(0, n, _WIDTH):
+            columns = min(_WIDTH, n - j)
+            _pack(panel, y + first * y_row + j * y_step, y_row, y_step, depth, columns)
+            for i in range(0, m, ROWS):
+                into, lines = out + i * out_row + j * _ITEM, x + i * x_row + first * x_step
+                if columns > _LANES:
+                    _wide(into, out_row, lines, x_row, x_step, m - i, panel, depth, columns, add)
+                else:
+                    _narrow(into, out_row, lines, x_row, x_step, m - i, panel, depth, columns, add)
+
+
+@cache
+def _compiled() -> Any:
+    small, word, one = types.int32, types.int64, types.float32
+    signature = types.void(
+        small, small, small, word, word, word, one, word, word, word, word, one, word, word
+    )
+    options = {"nopython": True, "error_model": "numpy"}
+    made = CFunc(_sgemm, (signature.args, signature.return_type), {}, options, Compiler)
+    if not config.DISABLE_JIT:
+        made._cache = KernelCache(_sgemm)
+    made.compile()
+    return made
+
+
+def sgemm_address() -> int:
+    """Where the function lies, compiled at the first call."""
+    return _compiled().address

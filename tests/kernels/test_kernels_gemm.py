@@ -1,0 +1,82 @@
+"""The product on the register tile against NumPy's in float64: every edge of a panel, every order, nothing outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import autograd_core as ag
+from autograd_core.kernels import gemm, products
+
+EDGES = [1, 2, 5, 8, 15, 16, 17, 31, 33, 64, 70]
+DEPTHS = [1, 7, 16, 33, 256, 257, 700]
+
+
+def matrix(rng, rows, columns, turned):
+    made = rng.standard_normal((columns, rows) if turned else (rows, columns)).astype(np.float32)
+    return made.T if turned else made
+
+
+def run(x, y, out, parts=1, by_rows=1):
+    """Through the kernel of compiled programs."""
+    (m, k), n = x.shape, y.shape[1]
+    x_turned, y_turned = (not a.flags.c_contiguous for a in (x, y))
+    steps = (m if x_turned else k), (k if y_turned else n)
+    addresses = [a.ctypes.data for a in (x, y, out)]
+    products.products(
+        *addresses, gemm.sgemm_address(), 4, 1, m, n, k, x_turned, y_turned, *steps, 0, 0, parts, by_rows,
+        tasks=parts,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("x_turned", [False, True])
+@pytest.mark.parametrize("y_turned", [False, True])
+def test_products_of_all_sizes(x_turned, y_turned):
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        m, n, k = rng.choice(EDGES), rng.choice(EDGES), rng.choice(DEPTHS)
+        x, y = matrix(rng, m, k, x_turned), matrix(rng, k, n, y_turned)
+        around = np.full(m * n + 128, 7, np.float32)
+        out = around[64:-64].reshape(m, n)
+        out[:] = np.nan  # what is there is not added
+        run(x, y, out)
+        np.testing.assert_allclose(out, x.astype(np.float64) @ y, rtol=0, atol=2e-5 * np.sqrt(k))
+        assert (np.concatenate([around[:64], around[-64:]]) == 7).all()
+
+
+def test_what_is_no_number_stays_in_its_rows_and_columns():
+    x, y = np.ones((40, 300), np.float32), np.ones((300, 50), np.float32)
+    x[3, 299], x[39, 0], y[5, 49] = np.nan, np.inf, -np.inf
+    out = np.empty((40, 50), np.float32)
+    run(x, y, out)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(out, x @ y)
+
+
+def test_blocks_have_the_bits_of_the_whole():
+    rng = np.random.default_rng(0)
+    x, y = matrix(rng, 150, 300, False), matrix(rng, 300, 90, True)
+    found = [np.empty((150, 90), np.float32) for _ in range(3)]
+    for out, parts, by_rows in zip(found, (1, 4, 3), (1, 1, 0), strict=True):
+        run(x, y, out, parts, by_rows)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+
+
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+def test_the_door_of_matmul(turned, monkeypatch):
+    monkeypatch.setattr(products, "BITS", 512)  # as if OpenBLAS were slower here
+    taken, made = [], products.own_product
+
+    def own_product(*arguments):
+        taken.append(made(*arguments))
+        return taken[-1]
+
+    monkeypatch.setattr(products, "own_product", own_product)
+    rng = np.random.default_rng(0)
+    x, y = matrix(rng, 130, 200, turned[0]), matrix(rng, 200, 140, turned[1])
+    got = ag.matmul(ag.tensor(x), ag.tensor(y)).numpy()
+    np.testing.assert_allclose(got, x.astype(np.float64) @ y, rtol=0, atol=1e-3)
+    assert [out is not None for out in taken] == [not turned[0]]
+    for strange in (x[:, ::-1], np.broadcast_to(x[:1], x.shape), x.astype(">f4")):
+        got = ag.matmul(ag.tensor(strange), ag.tensor(y)).numpy()
+        np.testing.assert_allclose(got, strange.astype(np.float64) @ y, rtol=0, atol=1e-3)
