@@ -18,7 +18,7 @@ from autograd_core.kernels.conv_geometry import Geometry
 from autograd_core.kernels.conv_pack import pack
 from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Table, evenly, plan
 from autograd_core.kernels.launch import Constants, all_finite, any_set, scratch, table
-from autograd_core.kernels.products import Blas, blas
+from autograd_core.kernels.products import MOST_X, blas, function_of
 from autograd_core.kernels.stencil_plan import SEGMENT, StencilPlan, stencil_plan
 from autograd_core.kernels.vector import ROWS, vector_lanes, width_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
@@ -67,8 +67,8 @@ def convolve(
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
     if _suits_stencil(geo, of_input):
         _stencil(source, w, out, geo, of_input)
-    elif _suits_product(geo) and (library := blas()) is not None:
-        _product(source, w, out, geo, of_input, library)
+    elif _suits_product(geo) and blas() is not None:
+        _product(source, w, out, geo, of_input)
     else:
         if not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input, ending)):
             _direct(source, w, out, geo, of_input, ending)
@@ -83,8 +83,8 @@ def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     """dw from g and x."""
     if _suits_stencil(geo, of_input=False) and geo.inputs <= conv_stencil.OUTER:
         _weight_stencil(g, x, dw, geo)
-    elif _suits_product(geo) and math.prod(geo.out) >= LONG_PRODUCT and (library := blas()) is not None:
-        return _weight_product(g, x, dw, geo, library)
+    elif _suits_product(geo) and math.prod(geo.out) >= LONG_PRODUCT and blas() is not None:
+        return _weight_product(g, x, dw, geo)
     elif not (fits(geo, g.dtype) and _weight_winograd(g, x, dw, geo)):
         _weight_direct(g, x, dw, geo)
     else:
@@ -193,23 +193,28 @@ def _suits_product(geo: Geometry) -> bool:
     return geo.taps == 1 and geo.groups == 1 and set(geo.stride) == {1} and set(geo.padding) == {0}
 
 
-def _product(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, library: Blas) -> None:
+def _product(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
     inner, outer, plane, _ = _ends(geo, of_input)
     parts = max(1, min(-(-LEAST_IMAGES // geo.batch), plane // LEAST_POSITIONS))
-    function = library.single if w.itemsize == 4 else library.double
+    function = function_of(outer, inner, -(-plane // parts), 0, 0, w.dtype)
+    if of_input:
+        turned = scratch(w.size, w.dtype)
+        conv_product.turn_weights(w, turned, inner, outer, tasks=1, serial=True)
+        w = turned
     conv_product.convolve(
-        source, w, out, function, w.itemsize, inner, outer, plane, int(of_input), parts,
+        source, w, out, function, w.itemsize, inner, outer, plane, parts,
         tasks=geo.batch * parts, serial=geo.multiply_adds < SERIAL,
     )  # fmt: skip
 
 
-def _weight_product(g: Array, x: Array, dw: Array, geo: Geometry, library: Blas) -> None:
+def _weight_product(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     inputs, outputs, plane, _ = _ends(geo, of_input=False)
     chunks = min(geo.batch, LEAST_IMAGES)
     sums = scratch(chunks * outputs * inputs, g.dtype)
-    function = library.single if g.itemsize == 4 else library.double
+    terms = evenly(plane, max(1, MOST_X // outputs))
+    function = function_of(outputs, terms, inputs, 0, 1, g.dtype)
     conv_product.sum_chunks(
-        g, x, sums, function, g.itemsize, geo.batch, inputs, outputs, plane, chunks,
+        g, x, sums, function, g.itemsize, geo.batch, inputs, outputs, plane, terms, chunks,
         tasks=chunks, serial=geo.multiply_adds < SERIAL,
     )  # fmt: skip
     conv_product.add_chunks(sums, dw, chunks, tasks=1, serial=True)

@@ -46,7 +46,7 @@ def blas() -> Blas | None:
 
 
 # Sizes up to which x, read once for each panel, and the result stay in the second-level cache of 2 MB.
-_MOST_X, _MOST_OUT = 1 << 18, 1 << 19
+MOST_X, _MOST_OUT = 1 << 18, 1 << 19
 _LEAST_SIDE = 16  # rows and columns
 _LEAST, _LEAST_TURNED = 1 << 20, 1 << 18  # multiply-adds, and those with yᵀ
 
@@ -61,7 +61,7 @@ def suits_own(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dt
     """
     if BITS != 512 or x_turned or dtype != np.float32 or min(m, n) < _LEAST_SIDE:
         return False
-    return m * k <= _MOST_X and m * n <= _MOST_OUT and m * k * n >= (_LEAST_TURNED if y_turned else _LEAST)
+    return m * k <= MOST_X and m * n <= _MOST_OUT and m * k * n >= (_LEAST_TURNED if y_turned else _LEAST)
 
 
 def function_of(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dtype[Any]) -> int:
