@@ -257,11 +257,11 @@ def draw(t: Any, **options: Any) -> Any:
 
         return draw_compiled(t, **options)
     from autograd_core.graph import draw as draw_graph
-    from autograd_core.graph import variable_names
+    from autograd_core.graph.names import Names
 
     if "names" not in options:
         frame = sys._getframe(1)
-        options["names"] = variable_names({**frame.f_globals, **frame.f_locals})
+        options["names"] = Names({**frame.f_globals, **frame.f_locals})
     return draw_graph(t, **options)
 
 

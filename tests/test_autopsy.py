@@ -235,7 +235,8 @@ def test_the_picture_marks_it():
         graph = ag.autopsy(loss).draw()
     (bad,) = (box for box in graph.picture.boxes if box.mark == "bad")
     assert bad.title == "log"
-    assert "first bad value" in graph.dot
+    assert "first bad gradient: log at 0" in graph.dot
+    assert "first bad gradient: log at 0" in graph.html()
 
 
 def test_a_chain_of_100000_operations():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import PHONE
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -15,6 +16,7 @@ import nn
 from autograd_core.graph import Graph, draw, page_data
 from autograd_core.graph.columns import Column, columns
 from autograd_core.graph.model import Picture
+from autograd_core.graph.names import Names
 from autograd_core.graph.page import page
 from autograd_core.parameter import Parameter
 from autograd_core.primitive import Primitive
@@ -243,7 +245,7 @@ def test_mouse_moves_and_zooms(opened: Any) -> None:
         50, 30
     ).release().perform()
     after = page.js("return {...at}")
-    assert (after["x"] - before["x"], after["y"] - before["y"]) == (50, 30)
+    assert (after["x"] - before["x"], after["y"] - before["y"]) == pytest.approx((50, 30))
     ActionChains(page.browser).scroll_by_amount(0, -200).perform()
     page.js("arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: -200, cancelable: true}))", svg)
     assert page.js("return at.zoom") > before["zoom"]
@@ -283,7 +285,7 @@ def test_values_lines_and_time_of_what_was_observed(opened: Any) -> None:
     words = page.all("#panel")[0].text
     assert "test_graph_page.py" in words
     assert "infinite\n4" in words
-    assert "First bad value here" in words
+    assert "✗ first bad value" in words
     assert page.titles(".bad") == ["log"]
     assert page.titles(".nogradient") == ["input"]
     assert {"bytes", "time"} <= set(page.js("return Object.keys(data.overlays)"))
@@ -327,6 +329,110 @@ def test_ten_thousand_operations_open_at_once(opened: Any) -> None:
     )
     took = page.js("const t = performance.now(); choose('o7000'); render(); return performance.now() - t")
     assert took < 1500
+
+
+def test_what_is_out_of_sight_of_a_large_scene_is_not_in_the_document(opened: Any) -> None:
+    page = opened(draw(irregular(3000)))
+    page.js("for (let k = 0; k < 12; k++) showMore(groups[0], false); fit(); render()")
+    assert page.js("return scene.boxes.length") < 1000
+    page.js("windows.set(0, [0, 2500]); render(); at.zoom = 1; bringIn(scene.byId.get('o2000'), true)")
+    assert page.js("return scene.boxes.length") > 2500
+    assert len(page.all(".box")) < 100
+    assert page.js("return scene.byId.get('o2000').element.isConnected")
+    order = page.js(
+        "return [...document.querySelectorAll('.box')].map(e => scene.byId.get(e.dataset.id).number)"
+    )
+    assert order == sorted(order), "the order of the tab key"
+    page.js("choose('o2000'); at.y += 20000; move()")
+    assert not page.js("return scene.byId.get('o2000').element.isConnected")
+    page.js("choose(null); at.y -= 20000; move()")
+    assert not page.all(".kin"), "what was lit is not, though it was out of sight when that changed"
+    page.js("zoomBy(0.01)")
+    assert page.js(
+        "return [...document.querySelectorAll('.box .line')].every(e => !e.getClientRects().length)"
+    )
+
+
+def test_a_bad_value_is_in_sight_at_the_start(opened: Any) -> None:
+    net = Net()
+    h = net(ag.ones((2, 3, 8, 8)))
+    for _ in range(40):
+        h = (h * 1.5).sin()
+    with np.errstate(divide="ignore"):
+        found = ag.autopsy((ag.log(h - h) + net(ag.ones((2, 3, 8, 8)))).sum())
+    page = opened(found.draw(around=(found.node, 1000)))
+    assert page.js("const f = svg.getBoundingClientRect(), b = document.querySelector('.bad .face')"
+                   ".getBoundingClientRect(); return b.top > f.top && b.bottom < f.bottom")  # fmt: skip
+    assert page.titles(".box.bad") == ["log"]
+    assert "log of 0" in page.all("#panel")[0].text
+    assert "log of 0" in page.box("log").get_attribute("aria-label")
+
+
+def test_a_bad_parameter_is_marked_itself(opened: Any) -> None:
+    w = Parameter(np.array([1, np.nan], np.float32))
+    graph = ag.autopsy((w * 2).sum()).draw(names=Names({"w": w}))
+    assert [box.mark for box in graph.picture.boxes if box.title == "w"] == ["bad"]
+    assert opened(graph).titles(".box.bad") == ["w"]
+
+
+def test_names_of_results_and_what_has_no_gradient(opened: Any) -> None:
+    used, unused = (Parameter(np.ones(2, np.float32)) for _ in range(2))
+    total = (used * 2).sum() + (unused * 3).sum()
+    total.backward()
+    unused.grad = None
+    page = opened(ag.draw(total))
+    assert "= total" in page.box("add").text
+    assert "no gradient" in page.box("unused").text
+    assert "no gradient" not in page.box("used").text
+    assert page.find("total")[0].startswith("add")
+
+
+def test_figures_of_twins_say_what_they_are(opened: Any) -> None:
+    net, loss = residual()
+    page = opened(draw(loss, overlay="bytes"))
+    page.js("groups.forEach((group) => openGroups.add(group.index)); render()")
+    shown = [e.get_attribute("textContent") for e in page.all(".box.operation")]
+    twins = [text for text in shown if "× 9" in text]
+    assert twins
+    assert all("9 together: " in text for text in twins)
+    del net
+
+
+def test_two_fingers_zoom_where_they_are(opened: Any) -> None:
+    page = opened(residual_of_one())
+    finger = (
+        "const f = (type, id, x, y) => svg.dispatchEvent(new PointerEvent(type, {pointerId: id, pointerType: 'touch', "
+        "clientX: x, clientY: y, button: 0, bubbles: true}));"
+    )
+    before = page.js("return {...at}")
+    page.js(
+        finger + "f('pointerdown', 1, 400, 400); f('pointerdown', 2, 500, 400); f('pointermove', 2, 600, 400)"
+    )
+    after = page.js("return {...at}")
+    assert after["zoom"] == pytest.approx(2 * before["zoom"])
+    page.js(finger + "f('pointerup', 2, 600, 400); f('pointerup', 1, 400, 400); f('pointermove', 1, 0, 0)")
+    assert page.js("return at.zoom") == after["zoom"]
+
+
+def test_a_narrow_screen_shows_what_is_selected_below(opened: Any) -> None:
+    page = opened(residual_of_one())
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    try:
+        page.js("fit(); choose('o0')")
+        panel, graph = (
+            page.js("return arguments[0].getBoundingClientRect()", page.all(s)[0])
+            for s in ("#panel", "#graph")
+        )
+        assert panel["top"] >= graph["bottom"] - 1
+        assert panel["width"] == PHONE["width"]
+        assert graph["height"] > 300
+        assert page.js("return document.documentElement.scrollWidth") <= PHONE["width"]
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def residual_of_one() -> Graph:
+    return draw((nn.Dense(2, 3)(ag.ones((2, 2))) ** 2).sum())
 
 
 def test_steps_of_a_loop_are_one(opened: Any) -> None:

@@ -59,7 +59,8 @@ def test_the_paired_view_has_both_and_says_what_is_kept():
     _, loss = trained(False)
     graph = ag.draw(loss, view="paired")
     assert {"relu", "∂ relu"} <= set(titles(graph))
-    assert line(graph, "relu", "keeps") == f"keeps {6 * 8 * 4} B"
+    assert line(graph, "relu", "keeps") == f"keeps result {6 * 8 * 4} B"
+    assert line(graph, "pick", "keeps") == f"keeps labels {6 * 8} B"
     assert [cluster.title for cluster in graph.picture.clusters[:2]] == ["forward pass", "backward pass"]
     root = ET.fromstring(graph.svg())
     shown = {title.text for title in root.iter(f"{SVG}title")}
@@ -162,7 +163,35 @@ def test_a_compiled_function_shows_its_instructions():
     graph = ag.draw(f)
     assert titles(graph)[:4] == ["exp", "multiply", "add", "sum"]
     assert line(graph, "exp", "instruction") == line(graph, "sum", "instruction") == "instruction 0"
-    assert "compiled to 1 instructions" in graph.picture.caption
+    assert graph.picture.caption.endswith("compiled to 1 instruction")
+    assert "argument 0" in titles(graph)
+    assert '"instruction 0"' in graph.html()
+
+
+def test_a_compiled_step_is_drawn_with_its_optimizer_and_backward_pass_apart():
+    model = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1))
+    optimizer = nn.Adam(model.parameters())
+
+    @ag.compile
+    def step(x):
+        loss = ag.square(model(x)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step(np.ones((4, 2), np.float32))
+    graph = ag.draw(step, depth=1)
+    frames = {box.title for box in graph.picture.boxes if box.kind == "module"}
+    assert {"layers.0", "layers.2"} <= frames
+    assert {"backward pass", "Adam"} <= {cluster.title for cluster in graph.picture.clusters}
+    whole = ag.draw(step)
+    kinds = {box.title: box.kind for box in whole.picture.boxes if box.sources}
+    assert kinds["lr"] == kinds["step"] == kinds["mean of layers.0.weight"] == "buffer"
+    assert kinds["layers.0.weight"] == "parameter"
+    assert "4 parameters (13 values)" in whole.picture.caption, "an optimizer's state is none"
+    assert all(box.title not in ("buffer", "parameter", "input") for box in whole.picture.boxes)
+    ET.fromstring(whole.svg())
 
 
 def test_pictures_of_two_runs_are_the_same_text():
@@ -186,11 +215,62 @@ def test_inputs_and_results_have_the_names_of_the_callers_variables():
     assert {"x", "amount"} <= set(titles(inside(price)))
 
 
+def test_arrays_have_the_names_of_the_callers_variables_though_they_were_copied():
+    model = nn.Dense(4, 3)
+    images, labels = np.arange(8, dtype=np.float32).reshape(2, 4), np.array([0, 2])
+    loss = nn.cross_entropy(model(images), labels)
+    assert {"images", "labels"} <= set(titles(ag.draw(loss)))
+    same = labels
+    assert "labels" in titles(ag.draw(loss)), "two names of one array: the first"
+    other = labels.copy()
+    assert "labels" not in titles(ag.draw(loss)), "two arrays of these numbers: nothing tells which it was"
+    del same, other
+    labels[0] = 1
+    assert "labels" not in titles(ag.draw(loss)), "not what was read"
+
+
+def test_what_an_observer_kept_is_drawn_after_the_tape_is_freed():
+    images = np.ones((2, 4), np.float32)
+    with ag.observe():
+        loss = (nn.Dense(4, 3)(images) * 2).sum()
+        loss.backward()
+    graph = ag.draw(loss)
+    assert "images" in titles(graph)
+    assert line(graph, "multiply", "y") == "y = 2"
+
+
+def test_what_an_observer_keeps_is_not_written_over():
+    buffer = np.ones(3, np.float32)
+    x = ag.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    with ag.observe():
+        y = x * buffer
+    buffer[:] = 0
+    np.testing.assert_array_equal(y.node.seen.inputs[1], np.ones(3))
+
+
 # What pictures must not say ----------------------------------------------------------------------------------------
 
 
 def box_of(graph, title):
     return next(box for box in graph.picture.boxes if box.title == title)
+
+
+def test_what_repetitions_keep_says_that_it_is_a_sum():
+    h = ag.tensor(np.ones((1, 3)), requires_grad=True)
+    model = nn.Sequential(*[nn.Dense(3, 3) for _ in range(4)])
+    graph = ag.draw(model(h.astype(np.float32)), view="paired")
+    assert line(graph, "linear", "keeps") == "keeps, 4 together: x 48 B, w 144 B"
+
+
+def test_largest_of_repetitions_says_so():
+    model = nn.Sequential(*[nn.Sequential(nn.Dense(3, 3), nn.ReLU()) for _ in range(4)])
+    model.layers[1].layers[0].bias.assign(np.full(3, -50, np.float32))
+    with ag.observe():
+        y = model(np.ones((2, 3), np.float32)).sum()
+    assert line(ag.draw(y, overlay="dead"), "relu", "dead") == "dead, largest of 4: 100 %"
+    shown = ag.draw(y, overlay="parameters")
+    assert line(shown, "layers.*.layers.0.weight", "parameters") == "parameters, 4 together: 36"
+    del model
 
 
 def test_a_kept_array_counts_once():
@@ -237,6 +317,7 @@ def test_parameters_of_a_model_that_is_gone_are_parameters():
     graph = ag.draw(loss())
     assert [box.kind for box in graph.picture.boxes].count("parameter") == 4
     assert "4 parameters (21 values)" in graph.picture.caption
+    assert {"w of layers.0", "b of layers.2"} <= set(titles(graph)), "what they did, as their names are lost"
 
 
 def test_one_of_several_repetitions_without_a_gradient():
