@@ -320,9 +320,11 @@ def _backward_steps(self: Tensor, cotangent: Any = None, retain_graph: bool = Fa
         → x gets g · y = 4 (8 together with what came before)
         → y gets g · x = 4 (12 together with what came before)
     """
+    from autograd_core.graph.names import Names
     from autograd_core.teaching import BackwardSteps
 
-    return BackwardSteps(self, cotangent, retain_graph)
+    frame = sys._getframe(1)
+    return BackwardSteps(self, cotangent, retain_graph, Names({**frame.f_globals, **frame.f_locals}))
 
 
 Tensor.backward_steps = _backward_steps  # here, because the tape and its tensors know nothing of teaching

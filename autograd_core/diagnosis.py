@@ -238,9 +238,9 @@ class Examination:
         reader = next(node for node in self.known.nodes if leaf in node.inputs or node is self.root)
         return Autopsy(
             str(name), "forward", "", _line(reader),
-            "it is bad before anything is computed with it",
+            f"it is {'bad' if is_bad(value) else 'too large'} before anything is computed with it",
             "if it is a parameter, an earlier update did that (a smaller learning rate, nn.clip_grad_norm, and "
-            "the autopsy of that step); if it is data, look for missing values",
+            f"the autopsy of that step); if it is data, {'look for missing values' if is_bad(value) else 'scale it'}",
             {}, Numbers.of(value), node=leaf,
         )  # fmt: skip
 

@@ -69,9 +69,9 @@ def classify(path, epochs=3, **options):
     return nn.fit(model, (x, y), nn.cross_entropy, optimizer, epochs, progress=False, report=path, **options)
 
 
-def regress(path, epochs=2, **options):
+def regress(path, epochs=2, model=None, **options):
     x = np.linspace(-1, 1, 64, dtype="f")[:, None]
-    model = nn.Dense(1, 1)
+    model = model or nn.Dense(1, 1)
     return nn.fit(
         model,
         (x, 2 * x),
@@ -283,7 +283,10 @@ def test_long_runs_are_thinned(tmp_path):
 def test_on_a_phone_nothing_scrolls_sideways_and_all_is_seen(tmp_path, browser):
     classify(tmp_path / "run.html")
     regress(tmp_path / "sine.html")
-    for name in ("run.html", "sine.html"):
+    body = nn.Sequential(nn.ReLU(), nn.Sequential(*[nn.LayerNorm(4) for _ in range(9)]), nn.Dense(4, 4))
+    deep = nn.Sequential(nn.Dense(1, 4), nn.Sequential(nn.Residual(body)), nn.Dense(4, 1))  # long names
+    regress(tmp_path / "deep.html", model=deep)
+    for name in ("run.html", "sine.html", "deep.html"):
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
         browser.get((tmp_path / name).as_uri())
         width, inner = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")

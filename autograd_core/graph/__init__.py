@@ -73,8 +73,8 @@ def draw(
         overlays.lay(drawn, program, overlay)
     overlays.mark(drawn, program, bad, says)
     if values:
-        known = cells.values_under([each for each in tensors if isinstance(each, Tensor)])
-        cells.write(drawn, program, known)
+        roots = [each for each in tensors if isinstance(each, Tensor)]
+        cells.write(drawn, program, cells.values_under(roots), roots)
     return Graph(drawn, direction, timeout, arranged, bad, overlay, says)
 
 
