@@ -139,7 +139,7 @@ def test_the_last_error_is_drawn_up_to_where_it_happened():
         model(np.ones((6, 4), np.float32))
     graph = ag.draw_last_error()
     (bad,) = (box for box in graph.picture.boxes if box.mark == "bad")
-    assert bad.title == "linear"
+    assert bad.title == "Dense"
     assert "float32[6,8]" in " ".join(bad.lines)
     assert "relu" in titles(graph)
     assert "layers.0.weight" in titles(graph)
@@ -422,6 +422,32 @@ def test_the_last_error_is_drawn_without_keeping_its_numbers():
     graph = ag.draw_last_error(values=False)
     assert {"exp", "matmul"} <= set(titles(graph))
     assert "raised: matmul" in graph.html()
+
+
+def failed_boxes():
+    return {box.title: " ".join(box.lines) for box in ag.draw_last_error().picture.boxes if box.mark == "bad"}
+
+
+def test_checks_of_arguments_and_the_users_own_errors_are_drawn_too():
+    class Own(nn.Module):
+        def __init__(self):
+            self.inner = nn.Dense(2, 3)
+
+        def forward(self, x):
+            raise KeyError("mine", self.inner(x).shape)
+
+    model = nn.Sequential(nn.Dense(2, 2), nn.Tanh(), Own())
+    x = np.ones((4, 2), np.float32)
+    with pytest.raises(ValueError, match="mse_loss"):
+        nn.mse_loss(model.layers[0](x), np.ones(4, np.float32))
+    assert "prediction and target differ in shape" in failed_boxes()["mse_loss"]
+    with pytest.raises(ValueError, match="Dense"):
+        nn.Dense(3, 3)(x)
+    assert "in_features is 3" in failed_boxes()["Dense"]
+    with pytest.raises(KeyError):
+        model(x)
+    assert failed_boxes()["Own.forward"] == "✗ raised: KeyError: ('mine', (4, 3))"
+    assert {"tanh", "layers.0.weight"} <= set(titles(ag.draw_last_error())), "what came before it"
 
 
 def test_an_error_in_a_derivative_is_drawn():
