@@ -8,6 +8,7 @@ keeps no tape.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,11 +110,15 @@ class Autopsy:
     def draw(self, **options: Any) -> Any:
         """The picture of the tape around the operation, which is red in it; options as of `ag.draw`."""
         from autograd_core.graph import draw
+        from autograd_core.graph.names import Names
 
         if self.root is None:
             raise ValueError("autopsy: there is no tape to draw")
         if self.node in nodes_under(self.root) and "around" not in options and "depth" not in options:
             options["around"] = (self.node, 4)
+        if "names" not in options:
+            frame = sys._getframe(1)
+            options["names"] = Names({**frame.f_globals, **frame.f_locals})
         graph = draw(self.root, bad=self.node, says=self._says(), **options)
         graph.note = f"✗ {graph.says}"
         return graph

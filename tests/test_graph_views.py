@@ -118,6 +118,12 @@ def test_between_and_around():
     near = titles(ag.draw(loss, around=(a, 1)))
     assert "sin" in near
     assert not {"cos", "sum", "multiply"} & set(near)
+    cut = {box.title: box for box in ag.draw(loss, around=(a, 1)).picture.boxes}["sin"]
+    assert not cut.output, "no result"
+    assert "… goes on" in cut.lines
+    last = {box.title: box for box in ag.draw(loss, between=(a, b)).picture.boxes}["multiply"]
+    assert last.output
+    assert "… goes on" not in last.lines
     other = ag.tensor([1.0], requires_grad=True) * 2
     with pytest.raises(ValueError, match="was not computed from the first"):
         ag.draw(loss, between=(other, loss))

@@ -194,7 +194,7 @@ def _updates(program: Program) -> Column:
 def _activations(program: Program) -> Column:
     """The share of units that are 0, or saturated, for every sample."""
     column = Column("dead", "%", needs="compute inside ag.observe(), or draw before backward()")
-    values = Known({program.operations[i]: None for i in program.outputs}).values
+    values = Known({program.operations[i]: None for i in program.ends}).values
     for i, node in enumerate(program.operations):
         value = values.get(node)
         rule = _DEAD.get(node.primitive.name if node.primitive else "")

@@ -403,6 +403,8 @@ class _Plan:
             *labels.operation_details(node, last, self.data_boxes),
             labels.array_type(node.dtype, node.shape),
         ]
+        if i in self.program.going_on:
+            box.lines.append("… goes on")
         if name := self.program.names.of(node):
             box.lines.insert(0, f"= {clean(name)}")
         box.tooltip = f"{node.module_path}: {box.title}" if node.module_path else box.title

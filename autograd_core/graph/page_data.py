@@ -157,6 +157,7 @@ class _Writer:
                 rows.append((text(title), text(""), text(""), path, text(""), text(""), text(""), 1))
                 continue
             details = labels.operation_details(node, program.operations[self._last_twin(start, group)], True)
+            details += ["… goes on"] if start in program.going_on else []
             seen = seen_of(node)
             line = clean(shown_line(seen.line), 160) if seen is not None and seen.line[1] else ""
             type_ = labels.array_type(node.dtype, node.shape)

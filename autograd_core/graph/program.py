@@ -57,12 +57,16 @@ class Program:
         self.instructions: dict[int, list[int]] = {}  # of a compiled program, by position; {} of a tape
         self.remark = ""  # what the caption says besides
         self.operations, leaves = _reach(roots)
+        results = set(roots)
         if only is not None:
             self.operations = [node for node in self.operations if node in only]
             roots = _ends(roots, self.operations)
         self.position = {node: i for i, node in enumerate(self.operations)}
         self.leaf_roots = [node for node in dict.fromkeys(roots) if node.primitive is None]
-        self.outputs = [self.position[node] for node in dict.fromkeys(roots) if node.primitive is not None]
+        # What nothing here reads; of a part of a graph some of it is no result, but goes on outside.
+        self.ends = [self.position[node] for node in dict.fromkeys(roots) if node.primitive is not None]
+        self.outputs = [i for i in self.ends if self.operations[i] in results]
+        self.going_on = frozenset(self.ends) - frozenset(self.outputs)
         self.sources: list[Source] = []
         leaf_source = {leaf: _leaf_source(leaf, self.names) for leaf in leaves}
         first_slot = [0]
