@@ -6,6 +6,7 @@ Nodes that stand for those operations are made after the fact, and drawn like an
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,10 +20,12 @@ from autograd_core.tensor import Tensor
 from autograd_core.wording import wrapped
 
 
-def _stand_in(primitive: Any, inputs: Any, params: Any, arrays: Any, path: str, out: Any) -> Node:
-    """A node for an operation that was not recorded; `arrays` are what it was called with."""
-    plan: Any = SimpleNamespace(saved_positions=range(len(arrays)))
-    node = Node(primitive, inputs, params, plan, tuple(arrays), out)
+def _stand_in(
+    primitive: Any, inputs: Any, params: Any, known: Mapping[int, Any], path: str, out: Any
+) -> Node:
+    """A node for an operation that was not recorded; `known` is what it was called with, by place."""
+    plan: Any = SimpleNamespace(saved_positions=list(known))
+    node = Node(primitive, inputs, params, plan, tuple(known.values()), out)
     node.module_path = path
     return node
 
@@ -33,9 +36,8 @@ def draw_failed(**options: Any) -> Graph:
     if failed is None:
         raise RuntimeError("draw_last_error: no operation has raised in this thread")
     nothing = like(np.empty(0, np.float32))
-    node = _stand_in(
-        failed.primitive, failed.inputs, failed.params, failed.arrays, failed.module_path, nothing
-    )
+    known = dict(enumerate(failed.arrays))
+    node = _stand_in(failed.primitive, failed.inputs, failed.params, known, failed.module_path, nothing)
     graph = draw(node, bad=node, says=f"raised: {failed.message}", **options)
     graph.note = f"✗ {graph.says}"
     other = _another_error(failed.message)
@@ -87,7 +89,8 @@ def draw_compiled(compiled: Any, **options: Any) -> Graph:
                 inputs[given] = Leaf(owner)
         read = [inputs.get(given) if isinstance(given, int) else None for given in operation.inputs]
         path = _Backward(operation.module_path) if operation.backward else operation.module_path
-        node = _stand_in(operation.primitive, read, operation.params, (), path, operation.result)
+        numbers = {i: given.number for i, given in enumerate(operation.inputs) if not isinstance(given, int)}
+        node = _stand_in(operation.primitive, read, operation.params, numbers, path, operation.result)
         inputs[operation.out] = node
         of_operation.append(node)
     instructions = _instructions(variant, of_operation)

@@ -22,6 +22,7 @@ from autograd_core.parameter import Parameter
 from autograd_core.primitive import Primitive
 from autograd_core.tape import state
 from autograd_core.tensor import Tensor
+from autograd_core.wording import clean
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\n\u2028\x00 {{program}}"
 
@@ -227,6 +228,11 @@ def test_the_keyboard_alone(opened: Any) -> None:
     assert page.js("return chosen") == inside
     page.press(Keys.ESCAPE)
     assert page.js("return chosen") is None
+    place = "const b = scene.byId.get(document.activeElement.dataset.id); return [b.x + b.w / 2, b.y]"
+    for key, axis, sign in ((Keys.ARROW_DOWN, 1, 1), (Keys.ARROW_UP, 1, -1)):
+        here = page.js(place)[axis]
+        page.press(key)
+        assert (page.js(place)[axis] - here) * sign > 0
     before = page.js("return at.zoom")
     page.press("+")
     assert page.js("return at.zoom") > before
@@ -253,6 +259,24 @@ def test_mouse_moves_and_zooms(opened: Any) -> None:
     assert page.js("return at.zoom") == pytest.approx(before["zoom"])
     ActionChains(page.browser).move_to_element(page.box("sin")).perform()
     assert page.all("#tip")[0].text == "sin\nfloat32[3]"
+
+
+def test_the_wheel_zooms_where_the_mouse_is(opened: Any) -> None:
+    page = opened(residual_of_one())
+    under = "return [(700 - at.x) / at.zoom, (300 - at.y) / at.zoom, at.zoom]"
+    x, y, zoom = page.js(under)
+    page.js("zoomBy(1.5, 700, 300)")
+    assert page.js(under) == pytest.approx([x, y, 1.5 * zoom])
+
+
+def test_nothing_in_the_data_can_end_or_open_a_script() -> None:
+    for name in (HOSTILE, "<!--<script ", "]]>", "</ScRiPt >"):
+        p = Parameter(np.ones(3, np.float32))
+        p.name = name
+        html = draw(p * 2).html()
+        data = html.partition('id="data">')[2].partition("</script>")[0]
+        assert not re.search("[<>&]", data)
+        assert json.loads(data)["sources"][0]["title"] == clean(name)
 
 
 def test_hostile_names_are_text(opened: Any) -> None:
@@ -309,6 +333,7 @@ def test_colours_add_up_over_modules(opened: Any) -> None:
     inside = n - 2  # of the square and the mean
     assert f"{2 * inside} FLOP" in page.box("Net").text.replace(",", "")
     assert page.all("#legend")[0].text.startswith("2 FLOP")
+    assert page.all("#most")[0].text.replace(",", "") == f"{2 * inside} FLOP"
     assert page.js("return valueOf(scene.byId.get('g1'), 'norm')") == inside - 1
     del net
 

@@ -100,6 +100,25 @@ def test_dead_units_are_counted():
     assert line(ag.draw(y, overlay="dead"), "relu", "dead") == "dead 33.3 %"
 
 
+def test_units_that_are_at_the_end_of_their_range_are_counted():
+    x = ag.tensor(np.array([[-9, 9, 0.5], [-7, 0, -1]], np.float32), requires_grad=True)
+    with ag.observe():
+        y = ag.tanh(x).sum() + ag.sigmoid(x).sum()
+    graph = ag.draw(y, overlay="dead")
+    assert line(graph, "tanh", "dead") == line(graph, "sigmoid", "dead") == "dead 33.3 %"
+
+
+def test_bytes_are_of_the_dtype_and_time_of_both_passes():
+    x = ag.tensor(np.ones(4), requires_grad=True)
+    with ag.observe():
+        y = ag.exp(x).sum()
+        y.backward()
+    assert line(ag.draw(y, overlay="bytes"), "exp", "bytes") == "bytes 32 B"
+    seen = y.node.inputs[0].seen
+    seen.seconds, seen.seconds_back = 0.25, 0.5
+    assert line(ag.draw(y, overlay="time"), "exp", "time") == "time 750 ms"
+
+
 def test_parameters_without_a_gradient_are_grey():
     model, loss = trained()
     assert not any(box.mark for box in ag.draw(loss).picture.boxes)
@@ -169,6 +188,17 @@ def test_a_compiled_function_shows_its_instructions():
     graph = ag.draw(f)
     assert titles(graph)[:4] == ["exp", "multiply", "add", "sum"]
     assert line(graph, "exp", "instruction") == line(graph, "sum", "instruction") == "instruction 0"
+
+    @ag.compile
+    def products(x):
+        return ag.exp((x @ x) + 1) @ x
+
+    products(ag.tensor(np.ones((3, 3), np.float32)))
+    numbered = ag.draw(products)
+    assert line(numbered, "add", "y") == "y = 1"
+    assert [box.lines[-1] for box in numbered.picture.boxes if box.operations] == [
+        "instruction 0", "instruction 1", "instruction 1", "2 instructions, 2 … 3",
+    ]  # fmt: skip
     assert graph.picture.caption.endswith("compiled to 1 instruction")
     assert "argument 0" in titles(graph)
     assert '"instruction 0"' in graph.html()

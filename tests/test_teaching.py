@@ -246,6 +246,12 @@ def test_the_page_before_during_and_after_is_the_same(tmp_path):
     assert len(set(pages)) == 1
 
 
+def test_two_shares_of_one_step_are_shown_together(tmp_path):
+    x = ag.tensor(3.0, requires_grad=True)
+    data = record((x * x).backward_steps().save(tmp_path / "b.html").read_text(encoding="utf-8"))
+    assert [changes[-1][1] for changes in data["changes"].values()] == [["grad 1"], ["grad 6"]]
+
+
 def test_the_page_has_a_box_for_each_node_and_no_addresses(tmp_path):
     text = example()[0].backward_steps().save(tmp_path / "b.html").read_text(encoding="utf-8")
     page = Page(text)
