@@ -257,11 +257,11 @@ def draw(t: Any, **options: Any) -> Any:
 
         return draw_compiled(t, **options)
     from autograd_core.graph import draw as draw_graph
-    from autograd_core.graph import variable_names
+    from autograd_core.graph.names import Names
 
     if "names" not in options:
         frame = sys._getframe(1)
-        options["names"] = variable_names({**frame.f_globals, **frame.f_locals})
+        options["names"] = Names({**frame.f_globals, **frame.f_locals})
     return draw_graph(t, **options)
 
 
@@ -320,9 +320,11 @@ def _backward_steps(self: Tensor, cotangent: Any = None, retain_graph: bool = Fa
         → x gets g · y = 4 (8 together with what came before)
         → y gets g · x = 4 (12 together with what came before)
     """
+    from autograd_core.graph.names import Names
     from autograd_core.teaching import BackwardSteps
 
-    return BackwardSteps(self, cotangent, retain_graph)
+    frame = sys._getframe(1)
+    return BackwardSteps(self, cotangent, retain_graph, Names({**frame.f_globals, **frame.f_locals}))
 
 
 Tensor.backward_steps = _backward_steps  # here, because the tape and its tensors know nothing of teaching

@@ -19,10 +19,9 @@ def cause_of(operation: str, inputs: dict[str, Any], out: Any) -> tuple[str, str
     arrays = _arrays(inputs)
     with np.errstate(all="ignore"):
         if np.isfinite(out).all():
-            return (
-                f"the results are too large for {out.dtype}: the largest input is {_largest(arrays):.4g}",
-                _SMALLER,
-            )
+            largest = _largest(arrays)
+            of = f": the largest input is {largest:.4g}" if largest else ""
+            return f"the results are too large for {out.dtype}{of}", _SMALLER
         found = _FORWARD.get(operation, _nothing)(arrays) or _infinite_inputs(operation, arrays)
         return found or _overflow(operation, arrays, out)
 
@@ -173,6 +172,20 @@ def _outside(arrays: dict[str, Any]) -> Explanation:
     return f"an argument outside of [−1, 1] ({_count(outside)})", "clip it: ag.clip(x, -1, 1)"
 
 
+def _squares_overflow(arrays: dict[str, Any], out: Any) -> bool:
+    return _largest(arrays) > float(np.finfo(out.dtype).max) ** 0.5
+
+
+def _without_variance(arrays: dict[str, Any]) -> Explanation:
+    x = _first(arrays)
+    if x is _UNKNOWN or not np.isfinite(x).all() or _squares_overflow(arrays, x):
+        return None
+    return (
+        "0/0: what is normalised does not vary, and epsilon is 0",
+        "an epsilon above 0, such as the layer's default; or look for what made all of these the same",
+    )
+
+
 def _difference(arrays: dict[str, Any]) -> Explanation:
     if np.isinf(_first(arrays)).any() and np.isinf(_second(arrays)).any():
         return "∞ − ∞, which is NaN", "find where both of them became ∞ (below), and bound that"
@@ -207,8 +220,13 @@ def _overflow(operation: str, arrays: dict[str, Any], out: Any) -> tuple[str, st
             f"overflow: the result is larger than {out.dtype}'s {float(top):.3g}; the largest input is {largest:.4g}",
             _SMALLER,
         )
-    if largest and all(a is not _UNKNOWN for a in arrays.values()):
+    known = all(a is not _UNKNOWN for a in arrays.values())
+    if known and _squares_overflow(arrays, out):
         return f"numbers overflowed inside of it: ∞ − ∞ or 0·∞; the largest input is {largest:.4g}", _SMALLER
+    if any(a.size == 0 for a in arrays.values()):
+        return f"{operation} of no elements: 0/0", "leave out what is empty, before it comes here"
+    if known:
+        return f"{operation} has no finite result for these inputs", "look at their range, below"
     return (
         f"{operation} gives this for these inputs, or for one that was not kept",
         "ag.observe() around the computation keeps all values: with it the autopsy sees them all",
@@ -221,7 +239,7 @@ _FORWARD: dict[str, Callable[[dict[str, Any]], Explanation]] = {
     "divide": _division, "floor_divide": _division, "remainder": _division,
     "rsqrt": _reciprocal_root, "sqrt": _root, "power": _power, "multiply": _product,
     "softmax": _masked_rows, "log_softmax": _masked_rows, "asin": _outside, "acos": _outside,
-    "subtract": _difference, "add": _difference,
+    "subtract": _difference, "add": _difference, "normalise": _without_variance,
 }  # fmt: skip
 
 
@@ -259,6 +277,15 @@ def _edges(arrays: dict[str, Any]) -> Explanation:
     )
 
 
+def _at_origin(arrays: dict[str, Any]) -> Explanation:
+    at = (_first(arrays) == 0) & (_second(arrays) == 0)
+    return (
+        (f"atan2 at (0, 0), where its derivative is 0/0 ({_count(at)})", _SAFE.format("one of the two"))
+        if at.any()
+        else None
+    )
+
+
 def _divided_back(arrays: dict[str, Any]) -> Explanation:
     y = _second(arrays)
     if (y == 0).any():
@@ -277,4 +304,5 @@ _BACKWARD: dict[str, Callable[[dict[str, Any]], Explanation]] = {
     "log": _at_zero("log at 0: its derivative 1/x is ∞ there", _MASKED.format("ag.log")),
     "norm": _at_zero("a norm at 0: x/‖x‖ is 0/0 there", "add a number under the root: ag.sqrt((x * x).sum() + 1e-12)"),
     "power": _power_back, "divide": _divided_back, "asin": _edges, "acos": _edges,
+    "atan2": _at_origin,
 }  # fmt: skip

@@ -8,6 +8,7 @@ keeps no tape.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,11 +98,11 @@ class Autopsy:
         what = "the derivative of " if self.phase == "backward" else ""
         place = f" in {clean(self.module_path, 160)}" if self.module_path else ""
         lines = [f"autopsy: the first bad value comes from {what}{clean(self.operation, 160)}{place}"]
-        lines += [f"  at       {clean(self.line, 200)}"] if self.line else []
-        lines += [f"  cause    {self.cause}", f"  mend     {self.mend}"]
-        lines += [f"  {clean(name):<8} {numbers}" for name, numbers in self.inputs.items()]
-        lines += [f"  gives    {self.output}"] if self.output else []
-        lines += [f"  note     {clean(self.note, 400)}"] if self.note else []
+        lines += [f"  at        {clean(self.line, 200)}"] if self.line else []
+        lines += [f"  cause     {self.cause}", f"  mend      {self.mend}"]
+        lines += [f"  {clean(name):<9} {numbers}" for name, numbers in self.inputs.items()]
+        lines += [f"  gives     {self.output}"] if self.output else []
+        lines += [f"  note      {clean(self.note, 400)}"] if self.note else []
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -109,12 +110,22 @@ class Autopsy:
     def draw(self, **options: Any) -> Any:
         """The picture of the tape around the operation, which is red in it; options as of `ag.draw`."""
         from autograd_core.graph import draw
+        from autograd_core.graph.names import Names
 
         if self.root is None:
             raise ValueError("autopsy: there is no tape to draw")
         if self.node in nodes_under(self.root) and "around" not in options and "depth" not in options:
             options["around"] = (self.node, 4)
-        return draw(self.root, bad=self.node, **options)
+        if "names" not in options:
+            frame = sys._getframe(1)
+            options["names"] = Names({**frame.f_globals, **frame.f_locals})
+        graph = draw(self.root, bad=self.node, says=self._says(), **options)
+        graph.note = f"✗ {graph.says}"
+        return graph
+
+    def _says(self) -> str:
+        what = {"forward": "value", "backward": "gradient"}.get(self.phase, "")
+        return f"first bad {what}: {self.cause}" if what else ""
 
 
 def autopsy(t: Any) -> Autopsy:
@@ -232,9 +243,9 @@ class Examination:
         reader = next(node for node in self.known.nodes if leaf in node.inputs or node is self.root)
         return Autopsy(
             str(name), "forward", "", _line(reader),
-            "it is bad before anything is computed with it",
+            f"it is {'bad' if is_bad(value) else 'too large'} before anything is computed with it",
             "if it is a parameter, an earlier update did that (a smaller learning rate, nn.clip_grad_norm, and "
-            "the autopsy of that step); if it is data, look for missing values",
+            f"the autopsy of that step); if it is data, {'look for missing values' if is_bad(value) else 'scale it'}",
             {}, Numbers.of(value), node=leaf,
         )  # fmt: skip
 
@@ -281,11 +292,9 @@ class Examination:
         told.output = Numbers.of(share)
         name = node.primitive.names(len(node.inputs))[list(node.inputs).index(parent)]
         missing = sum(each not in self.known.values for each in self.known.nodes)
-        told.note = f"the derivative for {name}; " + (
-            f"{missing:,} values of the forward pass are not known: ag.observe() keeps all"
-            if missing
-            else "the values of the forward pass are finite"
-        )
+        unknown = f"{missing:,} value{'s are' if missing > 1 else ' is'} not known: ag.observe() keeps all"
+        known = "the values of the forward pass are finite"
+        told.note = f"the derivative for {name}; {unknown if missing else known}"
         return told
 
     def _sum(self, node: Node) -> Autopsy:

@@ -15,11 +15,9 @@ from contextlib import ContextDecorator, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from autograd_core.lines import calling_line
 from autograd_core.sweep import pull_back
-from autograd_core.tape import Node, Static, Value, apply, array_of, count_observers, state
+from autograd_core.tape import Node, Static, Value, apply, array_of, count_observers, operand, state
 
 
 class Observer(ContextDecorator):
@@ -182,7 +180,7 @@ class observe(Observer):
         if node is None or node.primitive is not primitive:
             return
         line = calling_line()
-        inputs = tuple(array_of(a) if isinstance(a, Value | np.ndarray | list) else a for a in args)
+        inputs = tuple(a.array if isinstance(a, Value) else operand(a) for a in args)
         node.seen = Seen(result.array, inputs, line, ended - began)
 
     def note_derivative(

@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd_core.dtypes import Array
 from autograd_core.errors import explain
-from autograd_core.tape import Node, Static, Value, apply, state
+from autograd_core.tape import Failed, Node, Static, Value, apply, state
 
 Joint = Callable[[Any, Sequence[Any], Node], Sequence[Any]]
 
@@ -220,6 +220,21 @@ class Primitive:
         return f"<primitive {self.name}({', '.join((*self.input_names, *self.defaults))})>"
 
 
+def note_failure(operation: str, names: Sequence[str], values: Sequence[Any], error: Exception) -> None:
+    """Remember what raised though it is no primitive, a check of arguments say: the last error can be drawn."""
+    if isinstance(error, MemoryError):
+        return
+    known = [(name, v) for name, v in zip(names, values) if isinstance(v, Value | np.ndarray)]
+    nodes, arrays = [getattr(v, "node", None) for _, v in known], [getattr(v, "array", v) for _, v in known]
+    stand_in = Primitive(lambda *arrays: None, name=operation)
+    stand_in.variadic, stand_in.arity, stand_in.input_names = (
+        False,
+        len(known),
+        tuple(name for name, _ in known),
+    )
+    state.failed = Failed.of(stand_in, nodes, arrays, {}, state.module_path, error)
+
+
 def _is_array(parameter: inspect.Parameter) -> bool:
     return parameter.annotation is Array or parameter.annotation in ("Array", "ag.Array")
 
@@ -240,6 +255,7 @@ def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
             explained = explain(error, plain.__name__, names, args, state.module_path)
             if explained is error:
                 raise
+            note_failure(plain.__name__, names, args, explained)
             raise explained from error
 
     return call

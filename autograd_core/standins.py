@@ -6,24 +6,26 @@ Nodes that stand for those operations are made after the fact, and drawn like an
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from autograd_core.graph import Graph, draw
-from autograd_core.graph.model import Picture
+from autograd_core.graph import Graph, draw, labels
+from autograd_core.graph.names import Names
 from autograd_core.graph.program import Program
 from autograd_core.tape import Leaf, Node, like, state
 from autograd_core.tensor import Tensor
+from autograd_core.wording import wrapped
 
-_WIDTH = 56  # of an error's lines in its box
 
-
-def _stand_in(primitive: Any, inputs: Any, params: Any, arrays: Any, path: str, out: Any) -> Node:
-    """A node for an operation that was not recorded; `arrays` are what it was called with."""
-    plan: Any = SimpleNamespace(saved_positions=range(len(arrays)))
-    node = Node(primitive, inputs, params, plan, tuple(arrays), out)
+def _stand_in(
+    primitive: Any, inputs: Any, params: Any, known: Mapping[int, Any], path: str, out: Any
+) -> Node:
+    """A node for an operation that was not recorded; `known` is what it was called with, by place."""
+    plan: Any = SimpleNamespace(saved_positions=list(known))
+    node = Node(primitive, inputs, params, plan, tuple(known.values()), out)
     node.module_path = path
     return node
 
@@ -34,21 +36,17 @@ def draw_failed(**options: Any) -> Graph:
     if failed is None:
         raise RuntimeError("draw_last_error: no operation has raised in this thread")
     nothing = like(np.empty(0, np.float32))
-    node = _stand_in(
-        failed.primitive, failed.inputs, failed.params, failed.arrays, failed.module_path, nothing
-    )
-    graph = draw(node, bad=node, **options)
-    graph.note = f"✗ raised: {failed.message}"
+    known = dict(enumerate(failed.arrays))
+    node = _stand_in(failed.primitive, failed.inputs, failed.params, known, failed.module_path, nothing)
+    graph = draw(node, bad=node, says=f"raised: {failed.message}", **options)
+    graph.note = f"✗ {graph.says}"
     other = _another_error(failed.message)
     if other:
         graph.note += f" · {other}"
         graph.picture.caption += f" · {other}"
-    assert graph.arranged is not None
-    position = graph.arranged.program.position[node]
     for box in graph.picture.boxes:
-        if position in box.operations:
-            box.lines = ["✗ raised:", *_wrapped(failed.message)]
-            box.output = False
+        if box.mark == "bad":
+            box.lines, box.output = wrapped(graph.note), False  # it made nothing that could be described
     return graph
 
 
@@ -66,15 +64,6 @@ def _another_error(message: str) -> str:
     return f"an earlier error: {type(latest).__name__} was not raised by an operation"
 
 
-def _wrapped(text: str) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= _WIDTH:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines if len(lines) <= 6 else [*lines[:5], "…"]
-
-
 def draw_compiled(compiled: Any, **options: Any) -> Graph:
     """What the last captured program computes: operations as captured, each with the instruction that it is part of.
 
@@ -90,26 +79,53 @@ def draw_compiled(compiled: Any, **options: Any) -> Graph:
     if not variants:
         raise ValueError("draw: this compiled function was not called yet, so nothing is captured")
     variant = variants[-1]
-    nodes: dict[int, Node] = {}  # by the captured array's number
+    names, inputs = Names(), _arguments(variant)  # nodes by the captured array's number
+    names.nodes |= {node: f"argument {variant.sources[number].number}" for number, node in inputs.items()}
     of_operation: list[Node] = []
     for operation in variant.operations:
-        inputs: list[Node | None] = []
         for given in operation.inputs:
-            source = variant.sources.get(given) if isinstance(given, int) else None
-            owner = getattr(source, "owner", None)
-            if owner is not None and given not in nodes and isinstance(owner, Tensor):
-                nodes[given] = Leaf(owner)
-            inputs.append(nodes.get(given) if isinstance(given, int) else None)
-        path = operation.module_path
-        node = _stand_in(operation.primitive, inputs, operation.params, (), path, operation.result)
-        nodes[operation.out] = node
+            owner = getattr(variant.sources.get(given), "owner", None) if isinstance(given, int) else None
+            if isinstance(owner, Tensor) and given not in inputs:
+                inputs[given] = Leaf(owner)
+        read = [inputs.get(given) if isinstance(given, int) else None for given in operation.inputs]
+        path = _Backward(operation.module_path) if operation.backward else operation.module_path
+        numbers = {i: given.number for i, given in enumerate(operation.inputs) if not isinstance(given, int)}
+        node = _stand_in(operation.primitive, read, operation.params, numbers, path, operation.result)
+        inputs[operation.out] = node
         of_operation.append(node)
     instructions = _instructions(variant, of_operation)
-    read = {parent for node in of_operation for parent in node.inputs}
-    program = Program([node for node in of_operation if node not in read and node in instructions])
+    known = {parent for node in of_operation for parent in node.inputs}
+    program = Program(
+        [node for node in of_operation if node not in known and node in instructions], names=names
+    )
+    program.remark = f"compiled to {labels.count_of(len(variant.program.instructions), 'instruction')}"
+    program.instructions = {i: instructions.get(node, []) for i, node in enumerate(program.operations)}
     graph = draw(program, **options)
-    _name_instructions(graph.picture, program, variant, instructions)
+    for box in graph.picture.boxes:
+        if box.operations:
+            box.lines.append(labels.instructions(program, box.operations))
     return graph
+
+
+class _Backward(str):
+    """The path of what derivative rules compute: a frame of their own around the module of the operation."""
+
+    kinds: tuple[str, ...]
+
+    def __new__(cls, path: str) -> _Backward:
+        made = super().__new__(cls, f"backward pass.{path}" if path else "backward pass")
+        made.kinds = ("", *getattr(path, "kinds", ()))
+        return made
+
+
+def _arguments(variant: Any) -> dict[int, Node]:
+    """A node for each array that the function was called with and its program reads, by the captured array's number."""
+    read = {number: value for value, number in variant.replay.arguments}
+    found: dict[int, Node] = {}
+    for number, source in variant.sources.items():
+        if (value := read.get(getattr(source, "number", None))) is not None:
+            found[number] = Node(None, (), {}, None, None, like(np.empty(value.shape, value.dtype)))
+    return found
 
 
 def _instructions(variant: Any, nodes: list[Node]) -> dict[Node, list[int]]:
@@ -120,19 +136,3 @@ def _instructions(variant: Any, nodes: list[Node]) -> dict[Node, list[int]]:
             if origin >= 0:
                 found.setdefault(nodes[origin], []).append(number)
     return found
-
-
-def _name_instructions(
-    picture: Picture, program: Program, variant: Any, instructions: dict[Node, list[int]]
-) -> None:
-    """Say in each box which instructions of the program compute it."""
-    for box in picture.boxes:
-        nodes = [program.operations[i] for i in box.operations]
-        found = sorted({number for node in nodes for number in instructions.get(node, ())})
-        if found:
-            several = f"{len(found)} instructions, {found[0]} … {found[-1]}"
-            box.lines.append(f"instruction {found[0]}" if len(found) == 1 else several)
-        elif box.operations:
-            box.lines.append("simplified away")
-    count = len(variant.program.instructions)
-    picture.caption += f" · compiled to {count:,} instructions"

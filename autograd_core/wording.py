@@ -22,6 +22,16 @@ def _visible(character: str) -> str:
     return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character)[0] == "C" else character
 
 
+def wrapped(text: str, width: int = 56, most: int = 6) -> list[str]:
+    """Text in lines of about `width` characters, at most so many of them."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines if len(lines) <= most else [*lines[: most - 1], "…"]
+
+
 def in_bytes(n: float) -> str:
     """Bytes with three digits.
 

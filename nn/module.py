@@ -13,6 +13,7 @@ from numpy import ndarray
 from autograd_core.dtypes import Array
 from autograd_core.errors import EXPLAINED, describe, explain
 from autograd_core.parameter import Buffer, Parameter
+from autograd_core.primitive import note_failure
 from autograd_core.tape import Value, capturing, operand, state, structure
 from autograd_core.tensor import Tensor
 
@@ -76,7 +77,7 @@ class Module:
         try:
             return self.forward(*args, **kwargs)
         except Exception as error:
-            _note_place(error, path)
+            _note_place(error, self, args)
             raise
         finally:
             state.module_path = outer
@@ -322,11 +323,14 @@ def _root_path(module: Module, outer: str) -> ModulePath:
     return path
 
 
-def _note_place(error: Exception, path: str) -> None:
+def _note_place(error: Exception, module: Module, args: tuple[Any, ...]) -> None:
     """Tell an exception once, in the innermost module, where it happened; the engine's own errors know."""
-    if not hasattr(error, EXPLAINED) and not hasattr(error, _NOTED):
-        error.add_note(f"in {path}")
-        setattr(error, _NOTED, True)
+    if hasattr(error, EXPLAINED) or hasattr(error, _NOTED):
+        return
+    error.add_note(f"in {state.module_path}")
+    setattr(error, _NOTED, True)
+    told = Exception(f"{type(error).__name__}: {error}")
+    note_failure(f"{type(module).__name__}.forward", [f"argument {i}" for i in range(len(args))], args, told)
 
 
 # What layers share -------------------------------------------------------------------------------------------------
@@ -335,7 +339,9 @@ def _note_place(error: Exception, path: str) -> None:
 def misuse(operation: str, problem: str, kind: type[Exception] = ValueError, /, **values: Any) -> Exception:
     """An error that names the operation, the values' dtypes and shapes, and the running module's path."""
     shown = [v.array if isinstance(v, Value) else v for v in values.values()]
-    return explain(kind(problem), operation, list(values), shown, state.module_path)
+    error = explain(kind(problem), operation, list(values), shown, state.module_path)
+    note_failure(operation, list(values), list(values.values()), error)
+    return error
 
 
 def sizes(layer: str, **values: Any) -> None:

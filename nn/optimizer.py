@@ -73,6 +73,16 @@ class Optimizer:
         self.counts = Buffer(np.zeros(len(self.params), np.int64))
         self.moment_names = tuple(moments)
         self.slots = [(p, tuple(Buffer(np.zeros_like(p.array)) for _ in moments)) for p in self.params]
+        self._name_state()
+
+    def _name_state(self) -> None:
+        """Tell the state how pictures and errors call it: `lr`, `step`, `mean of layers.0.weight`."""
+        for name, setting in self.settings.items():
+            setting.name = name
+        self.counts.name = "step"
+        for number, (p, moments) in zip(self.names, self.slots):
+            for kind, moment in zip(self.moment_names, moments):
+                moment.name = f"{kind} of {getattr(p, 'name', number)}"
 
     def rates(self, t: Any, *settings: Any) -> tuple[Any, ...]:
         """The scalars of a parameter's t-th step (from 1), from the settings in their order."""
@@ -119,21 +129,26 @@ class Optimizer:
 
     def recorded_step(self) -> None:
         """The same step by operations on tensors: slower, but the tape sees all of it, learning rate included."""
-        with recording(False):
-            has_grad = [p.grad is not None for p in self.params]
-            self.counts.assign(self.counts + np.array(has_grad, np.int64))
-            rates = self.rates(
-                self.counts, *self.settings.values()
-            )  # one of each for each parameter, or for all
-            for i, (p, moments) in enumerate(self.slots):
-                if p.grad is None:
-                    continue
-                # A Python float is weak, a tensor is not: cast, or float32 parameters would be computed in float64.
-                weak = [(rate[i] if rate.ndim else rate).astype(p.dtype) for rate in rates]
-                x, changed = self.update(p, p.grad, moments, weak)
-                p.assign(x)
-                for moment, value in zip(moments, changed):
-                    moment.assign(value)
+        outer, state.module_path = state.module_path, type(self).__name__
+        try:
+            with recording(False):
+                self._recorded_step()
+        finally:
+            state.module_path = outer
+
+    def _recorded_step(self) -> None:
+        has_grad = [p.grad is not None for p in self.params]
+        self.counts.assign(self.counts + np.array(has_grad, np.int64))
+        rates = self.rates(self.counts, *self.settings.values())  # one of each for each parameter, or for all
+        for i, (p, moments) in enumerate(self.slots):
+            if p.grad is None:
+                continue
+            # A Python float is weak, a tensor is not: cast, or float32 parameters would be computed in float64.
+            weak = [(rate[i] if rate.ndim else rate).astype(p.dtype) for rate in rates]
+            x, changed = self.update(p, p.grad, moments, weak)
+            p.assign(x)
+            for moment, value in zip(moments, changed):
+                moment.assign(value)
 
     def zero_grad(self) -> None:
         """Set every parameter's `.grad` to None."""

@@ -52,6 +52,7 @@ BACKWARD = {
     "sqrt at 0 under a mask": (lambda x: ag.where(x > 0, ag.sqrt(x), 0), (0, 1), "sqrt", "0·∞ is NaN"),
     "a power below 1 at 0": (lambda x: x**0.3, (0, 1), "power", "a power below 1 at 0"),
     "asin at 1": (lambda x: ag.asin(x), (1, 0), "asin", "±1"),
+    "atan2 at the origin": (lambda x: ag.atan2(x, x * 2), (0, 1), "atan2", "atan2 at (0, 0)"),
 }
 
 
@@ -235,7 +236,8 @@ def test_the_picture_marks_it():
         graph = ag.autopsy(loss).draw()
     (bad,) = (box for box in graph.picture.boxes if box.mark == "bad")
     assert bad.title == "log"
-    assert "first bad value" in graph.dot
+    assert "first bad gradient: log at 0" in graph.dot
+    assert "first bad gradient: log at 0" in graph.html()
 
 
 def test_a_chain_of_100000_operations():
@@ -498,6 +500,39 @@ def test_inside_a_checkpoint_nothing_is_known():
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_does_not_vary_is_not_called_an_overflow():
+    with ag.observe(), np.errstate(all="ignore"):
+        y = nn.BatchNorm(2, epsilon=0.0)(tensor(1, 1, 1, 1).reshape(2, 2)).sum()
+        nothing = ag.mean(tensor(1)[:0])
+    found = ag.autopsy(y)
+    assert found.operation == "normalise"
+    assert found.cause == "0/0: what is normalised does not vary, and epsilon is 0"
+    empty = ag.autopsy(nothing)
+    assert empty.cause == "mean of no elements: 0/0"
+    assert "observe" not in empty.mend
+
+
+def test_a_large_input_is_not_called_missing_data():
+    with ag.observe():
+        y = (tensor(1e25, 1) * 1e10).sum()
+    found = ag.autopsy(y)
+    assert "too large before anything" in found.cause
+    assert "missing" not in found.mend
+
+
+def test_what_is_not_known_is_no_zero():
+    found = ag.autopsy((tensor(1e25, 1) * 1e10).sum())
+    assert found.cause == "the results are too large for float32"
+
+
+def test_its_columns_stand_in_line():
+    with np.errstate(all="ignore"):
+        lines = str(ag.autopsy(ag.sqrt(tensor(0, 1)).sum())).splitlines()[1:]
+    assert any(line.startswith("  cotangent ") for line in lines)
+    assert {line[11] for line in lines} == {" "}
+    assert " " not in {line[12] for line in lines}
+
+
 def test_what_a_gate_hides_is_told_last():
     x = tensor(-1, 1)
     y = ag.relu(x)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import PHONE
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -15,11 +16,13 @@ import nn
 from autograd_core.graph import Graph, draw, page_data
 from autograd_core.graph.columns import Column, columns
 from autograd_core.graph.model import Picture
+from autograd_core.graph.names import Names
 from autograd_core.graph.page import page
 from autograd_core.parameter import Parameter
 from autograd_core.primitive import Primitive
 from autograd_core.tape import state
 from autograd_core.tensor import Tensor
+from autograd_core.wording import clean
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\n\u2028\x00 {{program}}"
 
@@ -225,6 +228,11 @@ def test_the_keyboard_alone(opened: Any) -> None:
     assert page.js("return chosen") == inside
     page.press(Keys.ESCAPE)
     assert page.js("return chosen") is None
+    place = "const b = scene.byId.get(document.activeElement.dataset.id); return [b.x + b.w / 2, b.y]"
+    for key, axis, sign in ((Keys.ARROW_DOWN, 1, 1), (Keys.ARROW_UP, 1, -1)):
+        here = page.js(place)[axis]
+        page.press(key)
+        assert (page.js(place)[axis] - here) * sign > 0
     before = page.js("return at.zoom")
     page.press("+")
     assert page.js("return at.zoom") > before
@@ -251,6 +259,24 @@ def test_mouse_moves_and_zooms(opened: Any) -> None:
     assert page.js("return at.zoom") == pytest.approx(before["zoom"])
     ActionChains(page.browser).move_to_element(page.box("sin")).perform()
     assert page.all("#tip")[0].text == "sin\nfloat32[3]"
+
+
+def test_the_wheel_zooms_where_the_mouse_is(opened: Any) -> None:
+    page = opened(residual_of_one())
+    under = "return [(700 - at.x) / at.zoom, (300 - at.y) / at.zoom, at.zoom]"
+    x, y, zoom = page.js(under)
+    page.js("zoomBy(1.5, 700, 300)")
+    assert page.js(under) == pytest.approx([x, y, 1.5 * zoom])
+
+
+def test_nothing_in_the_data_can_end_or_open_a_script() -> None:
+    for name in (HOSTILE, "<!--<script ", "]]>", "</ScRiPt >"):
+        p = Parameter(np.ones(3, np.float32))
+        p.name = name
+        html = draw(p * 2).html()
+        data = html.partition('id="data">')[2].partition("</script>")[0]
+        assert not re.search("[<>&]", data)
+        assert json.loads(data)["sources"][0]["title"] == clean(name)
 
 
 def test_hostile_names_are_text(opened: Any) -> None:
@@ -283,7 +309,7 @@ def test_values_lines_and_time_of_what_was_observed(opened: Any) -> None:
     words = page.all("#panel")[0].text
     assert "test_graph_page.py" in words
     assert "infinite\n4" in words
-    assert "First bad value here" in words
+    assert "✗ first bad value" in words
     assert page.titles(".bad") == ["log"]
     assert page.titles(".nogradient") == ["input"]
     assert {"bytes", "time"} <= set(page.js("return Object.keys(data.overlays)"))
@@ -307,6 +333,7 @@ def test_colours_add_up_over_modules(opened: Any) -> None:
     inside = n - 2  # of the square and the mean
     assert f"{2 * inside} FLOP" in page.box("Net").text.replace(",", "")
     assert page.all("#legend")[0].text.startswith("2 FLOP")
+    assert page.all("#most")[0].text.replace(",", "") == f"{2 * inside} FLOP"
     assert page.js("return valueOf(scene.byId.get('g1'), 'norm')") == inside - 1
     del net
 
@@ -327,6 +354,110 @@ def test_ten_thousand_operations_open_at_once(opened: Any) -> None:
     )
     took = page.js("const t = performance.now(); choose('o7000'); render(); return performance.now() - t")
     assert took < 1500
+
+
+def test_what_is_out_of_sight_of_a_large_scene_is_not_in_the_document(opened: Any) -> None:
+    page = opened(draw(irregular(3000)))
+    page.js("for (let k = 0; k < 12; k++) showMore(groups[0], false); fit(); render()")
+    assert page.js("return scene.boxes.length") < 1000
+    page.js("windows.set(0, [0, 2500]); render(); at.zoom = 1; bringIn(scene.byId.get('o2000'), true)")
+    assert page.js("return scene.boxes.length") > 2500
+    assert len(page.all(".box")) < 100
+    assert page.js("return scene.byId.get('o2000').element.isConnected")
+    order = page.js(
+        "return [...document.querySelectorAll('.box')].map(e => scene.byId.get(e.dataset.id).number)"
+    )
+    assert order == sorted(order), "the order of the tab key"
+    page.js("choose('o2000'); at.y += 20000; move()")
+    assert not page.js("return scene.byId.get('o2000').element.isConnected")
+    page.js("choose(null); at.y -= 20000; move()")
+    assert not page.all(".kin"), "what was lit is not, though it was out of sight when that changed"
+    page.js("zoomBy(0.01)")
+    assert page.js(
+        "return [...document.querySelectorAll('.box .line')].every(e => !e.getClientRects().length)"
+    )
+
+
+def test_a_bad_value_is_in_sight_at_the_start(opened: Any) -> None:
+    net = Net()
+    h = net(ag.ones((2, 3, 8, 8)))
+    for _ in range(40):
+        h = (h * 1.5).sin()
+    with np.errstate(divide="ignore"):
+        found = ag.autopsy((ag.log(h - h) + net(ag.ones((2, 3, 8, 8)))).sum())
+    page = opened(found.draw(around=(found.node, 1000)))
+    assert page.js("const f = svg.getBoundingClientRect(), b = document.querySelector('.bad .face')"
+                   ".getBoundingClientRect(); return b.top > f.top && b.bottom < f.bottom")  # fmt: skip
+    assert page.titles(".box.bad") == ["log"]
+    assert "log of 0" in page.all("#panel")[0].text
+    assert "log of 0" in page.box("log").get_attribute("aria-label")
+
+
+def test_a_bad_parameter_is_marked_itself(opened: Any) -> None:
+    w = Parameter(np.array([1, np.nan], np.float32))
+    graph = ag.autopsy((w * 2).sum()).draw(names=Names({"w": w}))
+    assert [box.mark for box in graph.picture.boxes if box.title == "w"] == ["bad"]
+    assert opened(graph).titles(".box.bad") == ["w"]
+
+
+def test_names_of_results_and_what_has_no_gradient(opened: Any) -> None:
+    used, unused = (Parameter(np.ones(2, np.float32)) for _ in range(2))
+    total = (used * 2).sum() + (unused * 3).sum()
+    total.backward()
+    unused.grad = None
+    page = opened(ag.draw(total))
+    assert "= total" in page.box("add").text
+    assert "no gradient" in page.box("unused").text
+    assert "no gradient" not in page.box("used").text
+    assert page.find("total")[0].startswith("add")
+
+
+def test_figures_of_twins_say_what_they_are(opened: Any) -> None:
+    net, loss = residual()
+    page = opened(draw(loss, overlay="bytes"))
+    page.js("groups.forEach((group) => openGroups.add(group.index)); render()")
+    shown = [e.get_attribute("textContent") for e in page.all(".box.operation")]
+    twins = [text for text in shown if "× 9" in text]
+    assert twins
+    assert all("9 together: " in text for text in twins)
+    del net
+
+
+def test_two_fingers_zoom_where_they_are(opened: Any) -> None:
+    page = opened(residual_of_one())
+    finger = (
+        "const f = (type, id, x, y) => svg.dispatchEvent(new PointerEvent(type, {pointerId: id, pointerType: 'touch', "
+        "clientX: x, clientY: y, button: 0, bubbles: true}));"
+    )
+    before = page.js("return {...at}")
+    page.js(
+        finger + "f('pointerdown', 1, 400, 400); f('pointerdown', 2, 500, 400); f('pointermove', 2, 600, 400)"
+    )
+    after = page.js("return {...at}")
+    assert after["zoom"] == pytest.approx(2 * before["zoom"])
+    page.js(finger + "f('pointerup', 2, 600, 400); f('pointerup', 1, 400, 400); f('pointermove', 1, 0, 0)")
+    assert page.js("return at.zoom") == after["zoom"]
+
+
+def test_a_narrow_screen_shows_what_is_selected_below(opened: Any) -> None:
+    page = opened(residual_of_one())
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    try:
+        page.js("fit(); choose('o0')")
+        panel, graph = (
+            page.js("return arguments[0].getBoundingClientRect()", page.all(s)[0])
+            for s in ("#panel", "#graph")
+        )
+        assert panel["top"] >= graph["bottom"] - 1
+        assert panel["width"] == PHONE["width"]
+        assert graph["height"] > 300
+        assert page.js("return document.documentElement.scrollWidth") <= PHONE["width"]
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def residual_of_one() -> Graph:
+    return draw((nn.Dense(2, 3)(ag.ones((2, 2))) ** 2).sum())
 
 
 def test_steps_of_a_loop_are_one(opened: Any) -> None:

@@ -4,6 +4,7 @@ import gc
 import re
 import subprocess
 import sys
+import time
 import weakref
 import xml.etree.ElementTree as ET
 
@@ -59,7 +60,8 @@ def test_the_paired_view_has_both_and_says_what_is_kept():
     _, loss = trained(False)
     graph = ag.draw(loss, view="paired")
     assert {"relu", "∂ relu"} <= set(titles(graph))
-    assert line(graph, "relu", "keeps") == f"keeps {6 * 8 * 4} B"
+    assert line(graph, "relu", "keeps") == f"keeps result {6 * 8 * 4} B"
+    assert line(graph, "pick", "keeps") == f"keeps labels {6 * 8} B"
     assert [cluster.title for cluster in graph.picture.clusters[:2]] == ["forward pass", "backward pass"]
     root = ET.fromstring(graph.svg())
     shown = {title.text for title in root.iter(f"{SVG}title")}
@@ -99,6 +101,25 @@ def test_dead_units_are_counted():
     assert line(ag.draw(y, overlay="dead"), "relu", "dead") == "dead 33.3 %"
 
 
+def test_units_that_are_at_the_end_of_their_range_are_counted():
+    x = ag.tensor(np.array([[-9, 9, 0.5], [-7, 8, 0]], np.float32), requires_grad=True)
+    with ag.observe():
+        y = ag.tanh(x).sum() + ag.sigmoid(x).sum()
+    graph = ag.draw(y, overlay="dead")
+    assert line(graph, "tanh", "dead") == line(graph, "sigmoid", "dead") == "dead 66.7 %"
+
+
+def test_bytes_are_of_the_dtype_and_time_of_both_passes():
+    x = ag.tensor(np.ones(4), requires_grad=True)
+    with ag.observe():
+        y = ag.exp(x).sum()
+        y.backward()
+    assert line(ag.draw(y, overlay="bytes"), "exp", "bytes") == "bytes 32 B"
+    seen = y.node.inputs[0].seen
+    seen.seconds, seen.seconds_back = 0.25, 0.5
+    assert line(ag.draw(y, overlay="time"), "exp", "time") == "time 750 ms"
+
+
 def test_parameters_without_a_gradient_are_grey():
     model, loss = trained()
     assert not any(box.mark for box in ag.draw(loss).picture.boxes)
@@ -117,6 +138,12 @@ def test_between_and_around():
     near = titles(ag.draw(loss, around=(a, 1)))
     assert "sin" in near
     assert not {"cos", "sum", "multiply"} & set(near)
+    cut = {box.title: box for box in ag.draw(loss, around=(a, 1)).picture.boxes}["sin"]
+    assert not cut.output, "no result"
+    assert "… goes on" in cut.lines
+    last = {box.title: box for box in ag.draw(loss, between=(a, b)).picture.boxes}["multiply"]
+    assert last.output
+    assert "… goes on" not in last.lines
     other = ag.tensor([1.0], requires_grad=True) * 2
     with pytest.raises(ValueError, match="was not computed from the first"):
         ag.draw(loss, between=(other, loss))
@@ -138,7 +165,7 @@ def test_the_last_error_is_drawn_up_to_where_it_happened():
         model(np.ones((6, 4), np.float32))
     graph = ag.draw_last_error()
     (bad,) = (box for box in graph.picture.boxes if box.mark == "bad")
-    assert bad.title == "linear"
+    assert bad.title == "Dense"
     assert "float32[6,8]" in " ".join(bad.lines)
     assert "relu" in titles(graph)
     assert "layers.0.weight" in titles(graph)
@@ -162,7 +189,46 @@ def test_a_compiled_function_shows_its_instructions():
     graph = ag.draw(f)
     assert titles(graph)[:4] == ["exp", "multiply", "add", "sum"]
     assert line(graph, "exp", "instruction") == line(graph, "sum", "instruction") == "instruction 0"
-    assert "compiled to 1 instructions" in graph.picture.caption
+
+    @ag.compile
+    def products(x):
+        return ag.exp((x @ x) + 1) @ x
+
+    products(ag.tensor(np.ones((3, 3), np.float32)))
+    numbered = ag.draw(products)
+    assert line(numbered, "add", "y") == "y = 1"
+    assert [box.lines[-1] for box in numbered.picture.boxes if box.operations] == [
+        "instruction 0", "instruction 1", "instruction 1", "2 instructions, 2 … 3",
+    ]  # fmt: skip
+    assert graph.picture.caption.endswith("compiled to 1 instruction")
+    assert "argument 0" in titles(graph)
+    assert '"instruction 0"' in graph.html()
+
+
+def test_a_compiled_step_is_drawn_with_its_optimizer_and_backward_pass_apart():
+    model = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1))
+    optimizer = nn.Adam(model.parameters())
+
+    @ag.compile
+    def step(x):
+        loss = ag.square(model(x)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step(np.ones((4, 2), np.float32))
+    graph = ag.draw(step, depth=1)
+    frames = {box.title for box in graph.picture.boxes if box.kind == "module"}
+    assert {"layers.0", "layers.2"} <= frames
+    assert {"backward pass", "Adam"} <= {cluster.title for cluster in graph.picture.clusters}
+    whole = ag.draw(step)
+    kinds = {box.title: box.kind for box in whole.picture.boxes if box.sources}
+    assert kinds["lr"] == kinds["step"] == kinds["mean of layers.0.weight"] == "buffer"
+    assert kinds["layers.0.weight"] == "parameter"
+    assert "4 parameters (13 values)" in whole.picture.caption, "an optimizer's state is none"
+    assert all(box.title not in ("buffer", "parameter", "input") for box in whole.picture.boxes)
+    ET.fromstring(whole.svg())
 
 
 def test_pictures_of_two_runs_are_the_same_text():
@@ -186,11 +252,62 @@ def test_inputs_and_results_have_the_names_of_the_callers_variables():
     assert {"x", "amount"} <= set(titles(inside(price)))
 
 
+def test_arrays_have_the_names_of_the_callers_variables_though_they_were_copied():
+    model = nn.Dense(4, 3)
+    images, labels = np.arange(8, dtype=np.float32).reshape(2, 4), np.array([0, 2])
+    loss = nn.cross_entropy(model(images), labels)
+    assert {"images", "labels"} <= set(titles(ag.draw(loss)))
+    same = labels
+    assert "labels" in titles(ag.draw(loss)), "two names of one array: the first"
+    other = labels.copy()
+    assert "labels" not in titles(ag.draw(loss)), "two arrays of these numbers: nothing tells which it was"
+    del same, other
+    labels[0] = 1
+    assert "labels" not in titles(ag.draw(loss)), "not what was read"
+
+
+def test_what_an_observer_kept_is_drawn_after_the_tape_is_freed():
+    images = np.ones((2, 4), np.float32)
+    with ag.observe():
+        loss = (nn.Dense(4, 3)(images) * 2).sum()
+        loss.backward()
+    graph = ag.draw(loss)
+    assert "images" in titles(graph)
+    assert line(graph, "multiply", "y") == "y = 2"
+
+
+def test_what_an_observer_keeps_is_not_written_over():
+    buffer = np.ones(3, np.float32)
+    x = ag.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    with ag.observe():
+        y = x * buffer
+    buffer[:] = 0
+    np.testing.assert_array_equal(y.node.seen.inputs[1], np.ones(3))
+
+
 # What pictures must not say ----------------------------------------------------------------------------------------
 
 
 def box_of(graph, title):
     return next(box for box in graph.picture.boxes if box.title == title)
+
+
+def test_what_repetitions_keep_says_that_it_is_a_sum():
+    h = ag.tensor(np.ones((1, 3)), requires_grad=True)
+    model = nn.Sequential(*[nn.Dense(3, 3) for _ in range(4)])
+    graph = ag.draw(model(h.astype(np.float32)), view="paired")
+    assert line(graph, "linear", "keeps") == "keeps, 4 together: x 48 B, w 144 B"
+
+
+def test_largest_of_repetitions_says_so():
+    model = nn.Sequential(*[nn.Sequential(nn.Dense(3, 3), nn.ReLU()) for _ in range(4)])
+    model.layers[1].layers[0].bias.assign(np.full(3, -50, np.float32))
+    with ag.observe():
+        y = model(np.ones((2, 3), np.float32)).sum()
+    assert line(ag.draw(y, overlay="dead"), "relu", "dead") == "dead, largest of 4: 100 %"
+    shown = ag.draw(y, overlay="parameters")
+    assert line(shown, "layers.*.layers.0.weight", "parameters") == "parameters, 4 together: 36"
+    del model
 
 
 def test_a_kept_array_counts_once():
@@ -237,6 +354,7 @@ def test_parameters_of_a_model_that_is_gone_are_parameters():
     graph = ag.draw(loss())
     assert [box.kind for box in graph.picture.boxes].count("parameter") == 4
     assert "4 parameters (21 values)" in graph.picture.caption
+    assert {"w of layers.0", "b of layers.2"} <= set(titles(graph)), "what they did, as their names are lost"
 
 
 def test_one_of_several_repetitions_without_a_gradient():
@@ -343,6 +461,32 @@ def test_the_last_error_is_drawn_without_keeping_its_numbers():
     assert "raised: matmul" in graph.html()
 
 
+def failed_boxes():
+    return {box.title: " ".join(box.lines) for box in ag.draw_last_error().picture.boxes if box.mark == "bad"}
+
+
+def test_checks_of_arguments_and_the_users_own_errors_are_drawn_too():
+    class Own(nn.Module):
+        def __init__(self):
+            self.inner = nn.Dense(2, 3)
+
+        def forward(self, x):
+            raise KeyError("mine", self.inner(x).shape)
+
+    model = nn.Sequential(nn.Dense(2, 2), nn.Tanh(), Own())
+    x = np.ones((4, 2), np.float32)
+    with pytest.raises(ValueError, match="mse_loss"):
+        nn.mse_loss(model.layers[0](x), np.ones(4, np.float32))
+    assert "prediction and target differ in shape" in failed_boxes()["mse_loss"]
+    with pytest.raises(ValueError, match="Dense"):
+        nn.Dense(3, 3)(x)
+    assert "in_features is 3" in failed_boxes()["Dense"]
+    with pytest.raises(KeyError):
+        model(x)
+    assert failed_boxes()["Own.forward"] == "✗ raised: KeyError: ('mine', (4, 3))"
+    assert {"tanh", "layers.0.weight"} <= set(titles(ag.draw_last_error())), "what came before it"
+
+
 def test_an_error_in_a_derivative_is_drawn():
     @ag.primitive
     def wrong(x):
@@ -379,3 +523,69 @@ def test_the_simple_layout_leads_arrows_around_boxes(monkeypatch, tmp_path):
         right = max(numbers[0::2])
         assert right < width
         assert all(not (a < right < a + w) for a, _, w, _ in places)
+
+
+# What is large is readable ---------------------------------------------------------------------------------------
+
+
+class Recurrent(nn.Module):
+    """h ← tanh(W x + U h + b), over the steps of x."""
+
+    def __init__(self):
+        self.read, self.turn = nn.Dense(4, 8), nn.Dense(8, 8)
+
+    def forward(self, x):
+        h = ag.zeros((2, 8))
+        for t in range(x.shape[1]):
+            h = ag.tanh(self.read(x[:, t]) + self.turn(h))
+        return h
+
+
+def thousand_layers():
+    model = nn.Sequential(*[nn.Sequential(nn.Dense(8, 8), nn.ReLU()) for _ in range(1000)])
+    return model, model(np.ones((2, 8), np.float32)).sum()
+
+
+def sixty_diamonds():
+    h = ag.tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(60):
+        h = ag.sin(h) + ag.cos(h)
+    return None, h.sum()
+
+
+def thousand_steps():
+    model = Recurrent()
+    return model, model(np.ones((2, 1000, 4), np.float32)).sum()
+
+
+def long_chain():
+    h = ag.tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(100_000):
+        h = h * 1.00001
+    return None, h.sum()
+
+
+@pytest.mark.parametrize(
+    ("build", "title"),
+    [
+        (thousand_layers, "Sequential × 1,000"),
+        (sixty_diamonds, "sin, cos, add × 60"),
+        (thousand_steps, "Dense, add, tanh × 1,000"),
+        (long_chain, "multiply × 100,000"),
+    ],
+)
+def test_large_graphs_draw_in_five_seconds_collapsed(build, title, monkeypatch):
+    model, loss = build()
+    for how in ("dot", "simple", "page"):
+        with monkeypatch.context() as patched:
+            if how == "simple":
+                patched.setenv("PATH", "")
+            began = time.perf_counter()
+            graph = ag.draw(loss)
+            text = graph.html() if how == "page" else graph.svg()
+            assert time.perf_counter() - began < 5, how
+            assert len(graph.picture.boxes) <= 20
+            assert title in text.replace("\\u00d7", "×").replace("&#160;", "").replace(
+                "\N{NO-BREAK SPACE}", ""
+            )
+    del model

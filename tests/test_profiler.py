@@ -299,6 +299,15 @@ def test_the_trace_nests_modules_around_their_operations(tmp_path):
     assert first["args"]["line"].startswith(__file__)
     assert first["args"]["arrays"][0] == "float32[5,4]"
     assert sum(e["cat"] == "derivative" for e in events) == 15
+    modules = [e for e in events if e["cat"] == "module"]
+    for e in events:
+        assert (
+            e["cat"] == "module"
+            or not e["args"].get("module")
+            or any(m["ts"] <= e["ts"] and e["ts"] + e["dur"] <= m["ts"] + m["dur"] + 1e-3 for m in modules)
+        ), "an operation stands inside of its module"
+    last = max(e["ts"] + e["dur"] for e in events)
+    assert last <= 1e6 * p.seconds + 1, "microseconds"
 
 
 def test_other_endings_are_refused(tmp_path):

@@ -16,9 +16,10 @@ from browser import PHONE
 
 import autograd_core as ag
 import nn
-from nn.report import Watch, page, watch
+from nn.report import Watch, maps, page, watch
 from nn.report.examples import Examples
-from nn.report.record import Budget, thin
+from nn.report.record import Budget, Sample, thin
+from nn.report.svg import BOTTOM, HEIGHT, TOP
 
 SVG = "{http://www.w3.org/2000/svg}"
 EMPTY = {"meta", "link", "img", "br"}
@@ -69,9 +70,9 @@ def classify(path, epochs=3, **options):
     return nn.fit(model, (x, y), nn.cross_entropy, optimizer, epochs, progress=False, report=path, **options)
 
 
-def regress(path, epochs=2, **options):
+def regress(path, epochs=2, model=None, **options):
     x = np.linspace(-1, 1, 64, dtype="f")[:, None]
-    model = nn.Dense(1, 1)
+    model = model or nn.Dense(1, 1)
     return nn.fit(
         model,
         (x, 2 * x),
@@ -96,7 +97,10 @@ def test_a_page_has_all_figures_and_curves_all_points(tmp_path):
         "Update to weight ratio",
         "Sizes of the last updates",
         "Time per step, ms",
+        "Memory, MB",
     } <= set(found)
+    bars = [float(bar.get("height")) for bar in found["Sizes of the last updates"].iter(f"{SVG}rect")]
+    assert max(bars) == pytest.approx(HEIGHT - BOTTOM - TOP, abs=1), "the highest bar fills its figure"
     assert all(svg.get("aria-label") and svg.get("role") == "img" for svg in found.values())
     assert tags.names.count("img") == 12
     assert "finished" in tags.words
@@ -104,6 +108,24 @@ def test_a_page_has_all_figures_and_curves_all_points(tmp_path):
     assert "script" not in tags.names  # nothing to wait for
     assert not re.search(r"""(src|href)=["'](?!data:)|url\(|@import""", source)
     assert [p.name for p in tmp_path.iterdir()] == ["run.html"]
+
+
+def test_a_histogram_has_all_updates_and_a_heat_map_its_order():
+    counted = ElementTree.fromstring(
+        re.search("<svg.*</svg>", maps.histogram("h", [1e-3, -1e-3, 2e-3, 0.0], 1), re.S)[0]
+    )
+    heights = [float(bar.get("height")) for bar in counted.iter(f"{SVG}rect")]
+    whole = (HEIGHT - BOTTOM - TOP) / 50  # pixels of one percent: two of four weights moved alike
+    assert sum(heights) / whole == pytest.approx(75, abs=1), "three of the four moved"
+    (tick,) = (text for text in counted.iter(f"{SVG}text") if text.text == "40")
+    assert float(tick.get("y")) - 5 == pytest.approx(HEIGHT - BOTTOM - 40 * whole, abs=1)
+    shown = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(maps, "address", lambda pixels: shown.append(pixels) or "")
+        maps.heat_map("g", ["a", "b"], [Sample(1, [1e-3, 1.0], [None, None], 0, 0)])
+    (small,), (large,) = shown[0]
+    assert tuple(small[:3]) == tuple(maps.viridis(0.0))
+    assert tuple(large[:3]) == tuple(maps.viridis(1.0))
 
 
 def test_a_regression_is_drawn_as_truth_and_prediction(tmp_path):
@@ -283,7 +305,10 @@ def test_long_runs_are_thinned(tmp_path):
 def test_on_a_phone_nothing_scrolls_sideways_and_all_is_seen(tmp_path, browser):
     classify(tmp_path / "run.html")
     regress(tmp_path / "sine.html")
-    for name in ("run.html", "sine.html"):
+    body = nn.Sequential(nn.ReLU(), nn.Sequential(*[nn.LayerNorm(4) for _ in range(9)]), nn.Dense(4, 4))
+    deep = nn.Sequential(nn.Dense(1, 4), nn.Sequential(nn.Residual(body)), nn.Dense(4, 1))  # long names
+    regress(tmp_path / "deep.html", model=deep)
+    for name in ("run.html", "sine.html", "deep.html"):
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
         browser.get((tmp_path / name).as_uri())
         width, inner = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")

@@ -15,6 +15,7 @@ import pytest
 import autograd_core as ag
 import nn
 from autograd_core.graph import Graph, LayoutTimeout
+from autograd_core.graph.cells import number
 from autograd_core.parameter import Parameter
 from autograd_core.teaching import BackwardStep
 from autograd_core.teaching.rules import rule_text
@@ -240,8 +241,15 @@ def test_the_page_before_during_and_after_is_the_same(tmp_path):
     assert x.grad is None
     for i, _ in enumerate(steps):
         pages.append(steps.save(tmp_path / f"{i}.html").read_bytes())
-    pages.append(example()[0].backward_steps().save(tmp_path / "again.html").read_bytes())
+    loss, x, _ = example()
+    pages.append(loss.backward_steps().save(tmp_path / "again.html").read_bytes())
     assert len(set(pages)) == 1
+
+
+def test_two_shares_of_one_step_are_shown_together(tmp_path):
+    x = ag.tensor(3.0, requires_grad=True)
+    data = record((x * x).backward_steps().save(tmp_path / "b.html").read_text(encoding="utf-8"))
+    assert [changes[-1][1] for changes in data["changes"].values()] == [["grad 1"], ["grad 6"]]
 
 
 def test_the_page_has_a_box_for_each_node_and_no_addresses(tmp_path):
@@ -404,6 +412,32 @@ def test_a_picture_with_values():
     assert "grad 35.71" in after
     assert "value 6.909" in after
     assert len(leaves) == 2
+
+
+def test_after_backward_every_box_has_value_and_gradient():
+    loss, *leaves = example()
+    loss.backward()
+    steps = {step.operation: step.cotangent for step in example()[0].backward_steps()}
+    boxes = ag.draw(loss, values=True).picture.boxes
+    for box in boxes:
+        shown = [text.split()[0] for text in box.lines]
+        assert "value" in shown, box.title
+        assert "grad" in shown, box.title
+    assert {
+        f"grad {number(steps[box.title].item())}" in box.lines for box in boxes if box.title in steps
+    } == {True}
+    leaves[0].grad = leaves[0].grad * 2  # of another pass besides: not what these operations got
+    again = ag.draw(loss, values=True).picture.boxes
+    assert sum("grad" in text for box in again for text in box.lines) == len(leaves)
+
+
+def test_the_page_has_the_names_of_variables(tmp_path):
+    price = ag.tensor(2.0, requires_grad=True)
+    total = price * price
+    page = total.backward_steps().save(tmp_path / "b.html").read_text()
+    assert ">price<" in page
+    assert "= total" in page
+    assert "x (price) gets" in page
 
 
 def test_values_of_leaves_that_have_changed_are_left_out():

@@ -27,17 +27,18 @@ PICTURES = ROOT / "docs" / "gallery"
 def drawn_sine() -> Any:
     """The network of examples/sine.py, with what its parameters' first update was."""
     model = sine.network(0)
-    optimizer = nn.SGD(model.parameters(), 0.1)
+    optimizer = nn.SGD(model.parameters(), 0.01)
     x = np.linspace(0, 2 * np.pi, 64, dtype=np.float32)[:, None]
+    y = np.sin(x)
     with ag.observe():
-        loss = nn.mse_loss(model(x), np.sin(x))
+        loss = nn.mse_loss(model(x), y)
         loss.backward()
     optimizer.step()
     return ag.draw(loss, overlay="update")
 
 
 def drawn_block() -> Any:
-    """A residual block of He et al., and where its time goes."""
+    """A residual block of He et al., and where its bytes are."""
     block = nn.ResidualBlock(16, 32, stride=2)
     x = np.zeros((8, 16, 16, 16), np.float32)
     block(x).sum().backward()  # kernels compile at their first use
@@ -47,32 +48,55 @@ def drawn_block() -> Any:
     return ag.draw(loss, overlay="bytes")
 
 
-def _digits() -> tuple[Any, Any]:
-    images, labels, *_ = mnist.digits()
-    model = mnist.network()
-    with ag.observe():
-        loss = nn.cross_entropy(model(images[:16]), labels[:16])
-    return model, loss
-
-
-def drawn_mnist() -> Any:
+def drawn_mnist(**options: Any) -> Any:
     """The forward pass of examples/mnist.py."""
-    _model, loss = _digits()
-    return ag.draw(loss)
+    images, labels, *_ = mnist.digits()
+    x, y = images[:16], labels[:16]
+    model = mnist.network()
+    loss = nn.cross_entropy(model(x), y)
+    return ag.draw(loss, **options)
 
 
 def drawn_mnist_collapsed() -> Any:
     """The same, modules closed."""
-    _model, loss = _digits()
-    return ag.draw(loss, depth=1)
+    return drawn_mnist(depth=1)
 
 
 def drawn_mnist_paired() -> Any:
+    """Both of its passes, modules closed, with what each keeps for the backward pass."""
+    return drawn_mnist(view="paired", depth=1)
+
+
+def drawn_paired() -> Any:
     """A dense head with both passes side by side."""
     model = nn.Sequential(nn.Dense(8, 16), nn.Tanh(), nn.Dense(16, 3))
     x = np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32)
-    loss = nn.cross_entropy(model(x), np.arange(32) % 3)
+    labels = np.arange(32) % 3
+    loss = nn.cross_entropy(model(x), labels)
     return ag.draw(loss, view="paired")
+
+
+def drawn_values() -> Any:
+    """A small computation with value and gradient in every cell."""
+    x, w, b = (ag.tensor(value, requires_grad=True) for value in ([1.0, 2.0], [0.5, -1.0], 0.25))
+    with ag.observe():
+        y = ag.tanh((x * w).sum() + b)
+        loss = ag.square(y - 1)
+        loss.backward()
+    return ag.draw(loss, values=True)
+
+
+def drawn_compiled() -> Any:
+    """A compiled loss, with the instructions that compute it."""
+    model = sine.network(0)
+
+    @ag.compile
+    def error(x: Any, y: Any) -> Any:
+        return nn.mse_loss(model(x), y)
+
+    x = np.linspace(0, 2 * np.pi, 64, dtype=np.float32)[:, None]
+    error(x, np.sin(x))
+    return ag.draw(error)
 
 
 def drawn_deep() -> Any:
@@ -109,7 +133,15 @@ GALLERY: list[tuple[str, Callable[[], Any], str, str]] = [
     ("block", drawn_block, "A residual block: where the bytes are", 'ag.draw(loss, overlay="bytes")'),
     ("mnist-collapsed", drawn_mnist_collapsed, "The MNIST network, collapsed", "ag.draw(loss, depth=1)"),
     ("mnist", drawn_mnist, "The MNIST network, open", "ag.draw(loss)"),
-    ("paired", drawn_mnist_paired, "Forward and backward, side by side", 'ag.draw(loss, view="paired")'),
+    (
+        "mnist-paired",
+        drawn_mnist_paired,
+        "The MNIST network, both passes, and what is kept between them",
+        'ag.draw(loss, view="paired", depth=1)',
+    ),
+    ("paired", drawn_paired, "A dense head, forward and backward", 'ag.draw(loss, view="paired")'),
+    ("values", drawn_values, "Value and gradient in every cell", "ag.draw(loss, values=True)"),
+    ("compiled", drawn_compiled, "A compiled function, and its instructions", "ag.draw(error)"),
     ("deep", drawn_deep, "A network of 1,000 residual layers", "ag.draw(loss)"),
     ("autopsy", drawn_autopsy, "A NaN's autopsy", "ag.autopsy(loss).draw()"),
 ]

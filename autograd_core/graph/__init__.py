@@ -5,10 +5,8 @@ program (the tape as arrays) → groups (modules) → collapse (repetitions) →
 interactive page takes the repetitions and chooses what is shown in the browser: collapse → page_data → page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from autograd_core.errors import describe
 from autograd_core.graph import cells, focus, views
@@ -16,6 +14,7 @@ from autograd_core.graph import overlay as overlays
 from autograd_core.graph.errors import DrawingError, GraphvizMissing, LayoutTimeout
 from autograd_core.graph.image import DIRECTIONS, Graph
 from autograd_core.graph.model import arrange, picture
+from autograd_core.graph.names import Names
 from autograd_core.graph.program import Program
 from autograd_core.graph.views import VIEWS
 from autograd_core.tape import Node
@@ -37,8 +36,9 @@ def draw(
     between: tuple[Tensor, Tensor] | None = None,
     around: tuple[Tensor | Node, int] | None = None,
     bad: Node | None = None,
+    says: str = "first bad value",
     values: bool = False,
-    names: Mapping[Any, str] | None = None,
+    names: Names | None = None,
 ) -> Graph:
     """A picture of how a tensor, or several, were computed.
 
@@ -54,8 +54,8 @@ def draw(
       did are grey.
     - `between=(x, loss)` draws what lies between two tensors, `around=(t, hops)` what is near one.
     - `values` writes value and gradient into the boxes, as far as they are known.
-    - `bad`: an operation to mark red, such as an autopsy finds.
-    - `names` of nodes and arrays (by id): `ag.draw` gives those of the caller's variables.
+    - `bad`: an operation to mark red, such as an autopsy finds; `says`: what is written there.
+    - `names` of nodes and arrays: `ag.draw` gives those of the caller's variables.
 
     >>> import autograd_core as ag
     >>> x = ag.tensor([1.0, 2.0], requires_grad=True)
@@ -71,14 +71,14 @@ def draw(
         drawn = views.backward(drawn) if view == "backward" else views.paired(drawn, program)
     if overlay is not None:
         overlays.lay(drawn, program, overlay)
-    overlays.mark(drawn, program, bad)
+    overlays.mark(drawn, program, bad, says)
     if values:
-        known = cells.values_under([each for each in tensors if isinstance(each, Tensor)])
-        cells.write(drawn, program, known)
-    return Graph(drawn, direction, timeout, arranged, bad, overlay)
+        roots = [each for each in tensors if isinstance(each, Tensor)]
+        cells.write(drawn, program, cells.values_under(roots), roots)
+    return Graph(drawn, direction, timeout, arranged, bad, overlay, says)
 
 
-def _program(tensors: Any, between: Any, around: Any, names: Mapping[Any, str] | None) -> Program:
+def _program(tensors: Any, between: Any, around: Any, names: Names | None) -> Program:
     """What is to be drawn of the tape."""
     if not isinstance(tensors, Sequence):
         raise TypeError(
@@ -128,16 +128,3 @@ def _root(tensor: Tensor | Node) -> Node:
             "under no_grad. Make an input with requires_grad=True (parameters have it)"
         )
     return tensor.node
-
-
-def variable_names(variables: Mapping[str, Any]) -> dict[Any, str]:
-    """What a program calls its tensors and arrays: names by node, or by an array's id. The first name counts."""
-    found: dict[Any, str] = {}
-    for name, value in variables.items():
-        if name.startswith("_") or not name.isidentifier():
-            continue
-        if isinstance(value, Tensor):
-            found.setdefault(id(value.array) if value.node is None else value.node, name)
-        elif isinstance(value, np.ndarray):
-            found.setdefault(id(value), name)
-    return found

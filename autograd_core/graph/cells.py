@@ -11,8 +11,9 @@ from autograd_core.dtypes import Array
 from autograd_core.graph.model import Box, Picture
 from autograd_core.graph.program import Program
 from autograd_core.known import Known
-from autograd_core.observer import seen_of
-from autograd_core.tape import Leaf, Node
+from autograd_core.observer import Observer, seen_of, unseen
+from autograd_core.sweep import sweep
+from autograd_core.tape import Leaf, Node, array_of
 from autograd_core.tensor import Tensor
 
 FEW = 9  # elements that a box shows as numbers
@@ -20,15 +21,16 @@ ROWS, COLUMNS = 4, 5
 SMALL = 60  # operations up to which values that nobody kept are computed again
 
 
-def write(picture: Picture, program: Program, known: Known) -> None:
+def write(picture: Picture, program: Program, known: Known, roots: Sequence[Tensor]) -> None:
     """Append `value …` and `grad …` to every box that stands for one array, as far as they are known.
 
-    Gradients are `.grad` of leaves, and of operations the cotangents that `ag.observe()` kept.
+    Gradients are `.grad` of leaves, and of operations the cotangents that `ag.observe()` kept, or that are found again.
     """
+    arriving = _arriving(known, roots[0]) if len(roots) == 1 else {}
     halves = any(box.backward for box in picture.boxes)  # then values stand in one, gradients in the other
     for box in picture.boxes:
         node, value = held(box, program, known)
-        grad = None if node is None or (halves and not box.backward) else _gradient(node)
+        grad = None if node is None or (halves and not box.backward) else _gradient(node, arriving)
         if value is not None and not box.backward:
             box.lines += cell("value", value)
         if grad is not None:
@@ -51,12 +53,59 @@ def held(box: Box, program: Program, known: Known) -> tuple[Node | None, Any]:
     return reader.inputs[position], known.input(reader, position)
 
 
-def _gradient(node: Node) -> Any:
+def _gradient(node: Node, arriving: dict[Node, Any]) -> Any:
     owner = node.owner() if isinstance(node, Leaf) else None
     if isinstance(owner, Tensor):
         return None if owner.grad is None else owner.grad.array
     seen = seen_of(node)
-    return None if seen is None else seen.cotangent
+    return arriving.get(node) if seen is None or seen.cotangent is None else seen.cotangent
+
+
+class _Arriving(Observer):
+    """Keeps the cotangent that arrives at each node."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, Any] = {}
+
+    def note_derivative(
+        self, node: Node, g: Any, shares: list[tuple[Node, Any]], began: float, ended: float
+    ) -> None:
+        self.found[node.index] = array_of(g)
+
+
+def _arriving(known: Known, root: Tensor) -> dict[Node, Any]:
+    """The cotangents of a small graph's operations, by another sweep over a copy of it.
+
+    None where a value is not known, or where leaves have other gradients: of another loss, or of several passes.
+    """
+    operations = [node for node in known.nodes if node.primitive is not None]
+    leaves = [node for node in known.nodes if isinstance(node, Leaf)]
+    if (
+        len(operations) > SMALL
+        or root.array.size != 1
+        or not any(_gradient(leaf, {}) is not None for leaf in leaves)
+    ):
+        return {}
+    copies: dict[Node | None, Node] = {leaf: leaf for leaf in leaves}
+    for node in operations:
+        arrays = [*(known.input(node, place) for place in range(len(node.inputs))), known.values.get(node)]
+        if node.plan is None or any(array is None for array in arrays):
+            return {}
+        copies[node] = copy = Node(
+            node.primitive, [copies.get(parent) for parent in node.inputs], node.params, node.plan,
+            node.plan.save(arrays), arrays[-1],
+        )  # fmt: skip
+        copy.index = node.index
+    arriving = _Arriving()
+    with unseen(), arriving, np.errstate(all="ignore"):
+        ones = np.ones(root.shape, root.dtype)
+        gradients = sweep([(copies[root.node], ones)], retain_graph=True)
+    had = {leaf: _gradient(leaf, {}) for leaf in gradients}
+    if any(
+        had[leaf] is None or not np.allclose(had[leaf], g, equal_nan=True) for leaf, g in gradients.items()
+    ):
+        return {}
+    return {node: arriving.found[node.index] for node in operations if node.index in arriving.found}
 
 
 def values_under(tensors: Sequence[Tensor]) -> Known:

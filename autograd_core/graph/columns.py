@@ -89,22 +89,31 @@ def _bytes(program: Program) -> Column:
     return column
 
 
-def saved_bytes(program: Program) -> dict[int, int]:
-    """Bytes of the arrays that operations keep for their derivative rules; each array counts where it is kept first."""
+def saved_arrays(program: Program) -> dict[int, dict[str, int]]:
+    """Bytes of the arrays that operations keep for their derivative rules, by the input's name, or "result".
+
+    Each array counts where it is kept first.
+    """
     known: set[int] = set()
-    found: dict[int, int] = {}
+    found: dict[int, dict[str, int]] = {}
     for i, node in enumerate(program.operations):
-        if node.saved is None:
+        if node.saved is None or node.primitive is None or node.plan is None:
             continue
-        found[i] = 0
-        for value in node.saved:
+        here = found[i] = {}
+        names = [*node.primitive.names(len(node.inputs)), "result"]
+        for place, value in zip(node.plan.saved_positions, node.saved):
             if isinstance(value, np.ndarray):
                 while isinstance(value.base, np.ndarray):
                     value = value.base
                 if id(value) not in known:
                     known.add(id(value))
-                    found[i] += value.nbytes
+                    here[names[place]] = here.get(names[place], 0) + value.nbytes
     return found
+
+
+def saved_bytes(program: Program) -> dict[int, int]:
+    """The same in all."""
+    return {i: sum(arrays.values()) for i, arrays in saved_arrays(program).items()}
 
 
 def _saved(program: Program) -> Column:
@@ -185,7 +194,7 @@ def _updates(program: Program) -> Column:
 def _activations(program: Program) -> Column:
     """The share of units that are 0, or saturated, for every sample."""
     column = Column("dead", "%", needs="compute inside ag.observe(), or draw before backward()")
-    values = Known({program.operations[i]: None for i in program.outputs}).values
+    values = Known({program.operations[i]: None for i in program.ends}).values
     for i, node in enumerate(program.operations):
         value = values.get(node)
         rule = _DEAD.get(node.primitive.name if node.primitive else "")

@@ -26,6 +26,7 @@ LOOKS: dict[str, dict[str, str]] = {
     "operation": {"shape": "box", "style": "rounded,filled", "fillcolor": "#ffffff", "color": "#7b8794"},
     "parameter": {"shape": "box", "style": "filled", "fillcolor": "#d9ecf7", "color": "#0072b2"},
     "input": {"shape": "ellipse", "style": "filled", "fillcolor": "#d9f2ea", "color": "#009e73"},
+    "buffer": {"shape": "cylinder", "style": "filled", "fillcolor": "#eef4f8", "color": "#0072b2"},
     "data": {"shape": "note", "style": "filled", "fillcolor": "#f4f4f4", "color": "#7b8794"},
     "module": {
         "shape": "box3d",
@@ -36,6 +37,7 @@ LOOKS: dict[str, dict[str, str]] = {
     },
     "omitted": {"shape": "box", "style": "rounded,filled,dashed", "fillcolor": "#ffffff", "color": "#7b8794"},
 }
+BESIDE = ("parameter", "buffer", "data")  # what stands beside the operation that reads it
 GRADIENT = "#d55e00"
 MARKS = {
     "": {},
@@ -100,7 +102,7 @@ def _beside(picture: Picture) -> dict[int, int]:
     taken: set[int] = set()
     for box in picture.boxes:
         targets = readers.get(box.id, ())
-        if box.kind not in ("parameter", "data") or len(targets) != 1 or targets[0] in taken:
+        if box.kind not in BESIDE or len(targets) != 1 or targets[0] in taken:
             continue
         if homes[box.id] == homes[targets[0]]:  # a row across frames is more than Graphviz can lay out
             beside[box.id] = targets[0]
@@ -134,7 +136,7 @@ def _members(graph: Digraph, root: Cluster, beside: dict[int, int]) -> None:
 def _frame(cluster: Cluster, kind: type[Digraph]) -> Digraph:
     frame = kind(f"cluster_{cluster.id}")
     # Arrows come in around the middle: a narrow frame is made wider, so that they pass beside its title.
-    narrow = not any(isinstance(m, Box) and m.kind in ("parameter", "data") for m in cluster.members)
+    narrow = not any(isinstance(m, Box) and m.kind in BESIDE for m in cluster.members)
     longest = max(len(cluster.title), len(cluster.subtitle))
     spaces = 2 * (longest - len(cluster.title)) + min(2 * longest + 8, 36) if narrow else 0
     text = [(cluster.title + WIDE_SPACE * spaces, 12, True)]

@@ -30,6 +30,7 @@ class Graph:
         arranged: Arranged | None = None,
         bad: Node | None = None,
         overlay: str | None = None,
+        says: str = "",
     ) -> None:
         self.picture = picture
         self.direction = direction
@@ -37,6 +38,7 @@ class Graph:
         self.arranged = arranged
         self.bad = bad
         self.overlay = overlay
+        self.says = says  # of what is bad
         self.note = ""  # a line that the page shows besides
 
     @cached_property
@@ -70,8 +72,9 @@ class Graph:
         program = self.arranged.program
         marks = positions(program, self.bad)
         return page(
-            self.arranged, columns(program).values(), *marks, overlay=self.overlay or "", note=self.note
-        )
+            self.arranged, columns(program).values(), *marks,
+            overlay=self.overlay or "", note=self.note, says=self.says,
+        )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write `.html` (interactive), `.dot` (text), `.svg`, `.png` or `.pdf`, as the suffix says; returns the path.

@@ -140,6 +140,18 @@ def source_title(sources: Sequence[Source]) -> str:
     return clean(".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*split))) or kind
 
 
+def instructions(program: Program, positions: Iterable[int]) -> str:
+    """Which instructions of a compiled program compute some of its operations."""
+    found = sorted({number for i in positions for number in program.instructions.get(i, ())})
+    if not found:
+        return "simplified away"
+    return (
+        f"instruction {found[0]}"
+        if len(found) == 1
+        else f"{len(found)} instructions, {found[0]} … {found[-1]}"
+    )
+
+
 def count_of(number: int, what: str) -> str:
     """`1 operation`, `1,234 operations`."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -14,7 +14,7 @@ from autograd_core.dtypes import Array
 from autograd_core.graph import labels
 from autograd_core.graph.collapse import collapse, representatives
 from autograd_core.graph.groups import MAX_DEPTH, Group, Item, build, start_of
-from autograd_core.graph.program import Program, Source
+from autograd_core.graph.program import STATE, Program, Source
 from autograd_core.wording import clean
 
 EDGES_PER_BOX = 2  # Graphviz takes minutes on denser graphs of a few hundred boxes, and nobody can read them
@@ -26,7 +26,7 @@ SOURCES_OF_ONE_BOX = 8  # more parameters or inputs than this at one operation a
 
 @dataclass(slots=True)
 class Box:
-    """One box. `kind`: operation, parameter, input, data, module (its inside not drawn) or omitted.
+    """One box. `kind`: operation, parameter, buffer, input, data, module (its inside not drawn) or omitted.
 
     `operations` and `sources` are what it stands for, as places in the program: of merged repetitions all.
     """
@@ -42,7 +42,7 @@ class Box:
     fill: str = ""  # a colour that stands for a number, from overlay.py
     mark: str = ""  # "bad" or "no gradient"
     backward: bool = False  # of the backward pass, in views that have it
-    repeats: int = 1  # merged repetitions that it stands for
+    repeats: int = 1  # merged repetitions, or arrays, that it stands for
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class Arranged:
             caption += (
                 f" · {labels.count_of(len(parameters), 'parameter')} ({labels.count_of(values, 'value')})"
             )
-        return caption
+        return f"{caption} · {self.program.remark}" if self.program.remark else caption
 
 
 def arrange(program: Program, collapse_repeats: bool) -> Arranged:
@@ -217,7 +217,7 @@ class _Plan:
         self.spans: dict[int, tuple[int, int, Group | None]] = {}  # boxes that stand for several operations
         self.operation_of: dict[int, tuple[int, Group]] = {}
         self.with_parameters = {
-            i for source in self.program.sources if source.kind == "parameter" for i, _ in source.uses
+            i for source in self.program.sources if source.kind in STATE for i, _ in source.uses
         }
         self.root = Cluster(0, "", "", 1, 0, None, arranged.root)
         self.fits = self._walk() and self._sources(arranged.merged) and self._edges()
@@ -375,7 +375,8 @@ class _Plan:
             self.boxes[id_].sources += [place[id(source)] for m in some for source in m.sources]
         for box in self.boxes:
             start, stop, _ = self.spans.get(box.id, (0, 1, None))
-            box.repeats = max(len(box.operations) // (stop - start), 1)
+            made = len(box.sources) if box.id in self.source_boxes else len(box.operations) // (stop - start)
+            box.repeats = max(made, 1)
         for id_, (i, group) in self.operation_of.items():
             self._write_operation(self.boxes[id_], i, group)
         for id_, (start, stop, group) in self.spans.items():
@@ -402,7 +403,9 @@ class _Plan:
             *labels.operation_details(node, last, self.data_boxes),
             labels.array_type(node.dtype, node.shape),
         ]
-        if (name := self.program.names.get(node)) is not None:
+        if i in self.program.going_on:
+            box.lines.append("… goes on")
+        if name := self.program.names.of(node):
             box.lines.insert(0, f"= {clean(name)}")
         box.tooltip = f"{node.module_path}: {box.title}" if node.module_path else box.title
 

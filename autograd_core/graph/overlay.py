@@ -12,7 +12,7 @@ from autograd_core.graph.model import Picture
 from autograd_core.graph.program import Program
 from autograd_core.observer import seen_of
 from autograd_core.tape import Node
-from autograd_core.wording import in_bytes, in_time
+from autograd_core.wording import in_bytes, in_time, wrapped
 
 FULL = (240, 150, 60)  # the tint of the largest number
 DECADES = 6  # of a logarithmic column, from the largest number down to white
@@ -51,8 +51,9 @@ def lay(picture: Picture, program: Program, name: str) -> None:
             box.fill = tint(_share(number, largest, column.logarithmic))
         else:
             box.mark = "bad"
-        together = f", {box.repeats:,} together:" if column.adds and box.repeats > 1 else ""
-        box.lines.append(f"{labels[box.id]}{together} {shown(number, column.unit)}")
+        several = f"{box.repeats:,} together" if column.adds else f"largest of {box.repeats:,}"
+        of = f", {several}:" if box.repeats > 1 else ""
+        box.lines.append(f"{labels[box.id]}{of} {shown(number, column.unit)}")
     least = "a millionth" if column.logarithmic else "0"
     picture.caption += f" · {column.name}: white is {least}, orange {shown(largest, column.unit)}"
 
@@ -66,13 +67,13 @@ def _halves(picture: Picture, name: str) -> tuple[str, str]:
     return forward, backward or (name if alone else "")
 
 
-def mark(picture: Picture, program: Program, bad: Node | None) -> None:
-    """Mark the box of a bad value, and parameters that got no gradient where others did."""
-    failing, without = positions(program, bad)
+def mark(picture: Picture, program: Program, bad: Node | None, says: str) -> None:
+    """Mark the box of a bad value, with what there is to say, and parameters that got no gradient where others did."""
+    failing, faulty, without = positions(program, bad)
     for box in picture.boxes:
-        if not failing.isdisjoint(box.operations):
+        if not (failing.isdisjoint(box.operations) and faulty.isdisjoint(box.sources)):
             box.mark = "bad"
-            box.lines.append("✗ first bad value")
+            box.lines += wrapped(f"✗ {says}")
         lacking = without.intersection(box.sources)
         if box.kind == "parameter" and lacking:
             box.mark = "no gradient"
@@ -82,13 +83,14 @@ def mark(picture: Picture, program: Program, bad: Node | None) -> None:
             )
 
 
-def positions(program: Program, bad: Node | None) -> tuple[set[int], set[int]]:
-    """The position of the bad operation, and places of sources that got no gradient where others did."""
+def positions(program: Program, bad: Node | None) -> tuple[set[int], set[int], set[int]]:
+    """The position of the bad operation, the place of the bad source, and places of those without a gradient."""
     failing = {program.position[bad]} if bad in program.position else set()
     sources = list(enumerate(program.sources))
+    faulty = {i for i, source in sources if bad is not None and source.leaf is bad}
     graded = {i for i, source in sources if gradient_of(source) is not None}
     without = {i for i, source in sources if wants_gradient(source)} - graded
-    return failing, without if graded and _differentiated(program) else set()
+    return failing, faulty, without if graded and _differentiated(program) else set()
 
 
 def _differentiated(program: Program) -> bool:

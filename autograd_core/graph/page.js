@@ -8,7 +8,6 @@ let chosen = null;     // id of the selected box
 let overlayName = data.overlay;
 let at = { x: 0, y: 0, zoom: 1 };
 
-function move() { view.setAttribute("transform", `translate(${at.x},${at.y}) scale(${at.zoom})`); }
 function say(words) { $("said").textContent = words; }
 
 function render(keep) {
@@ -23,7 +22,8 @@ function render(keep) {
   drawScene(scene, view, scale);
   showLegend(scale);
   const now = keep ? scene.byId.get(keep) : null;
-  if (corner && now) { at.x = corner[0] - now.x * at.zoom; at.y = corner[1] - now.y * at.zoom; move(); }
+  if (corner && now) { at.x = corner[0] - now.x * at.zoom; at.y = corner[1] - now.y * at.zoom; }
+  move();
   if (chosen && !scene.byId.has(chosen)) chosen = null;
   light();
   if (focused && scene.byId.has(focused)) scene.byId.get(focused).element.focus({ preventScroll: true });
@@ -46,67 +46,6 @@ function toggle(box) {
   $("tip").hidden = true;
   render(keep);
 }
-
-// Where the reader looks ---------------------------------------------------------------------------------------------
-
-function fit(readable) {
-  const { width, height } = svg.getBoundingClientRect();
-  const margin = 16;
-  let zoom = Math.min((width - 2 * margin) / scene.root.w, (height - 2 * margin) / scene.root.h, 1.4);
-  const whole = (width - 2 * margin) / scene.root.w;
-  if (readable && zoom < 0.6) zoom = Math.max(zoom, Math.min(0.9, Math.max(whole, 0.4)));  // tall: begin at the top
-  at.zoom = zoom;
-  at.x = (width - scene.root.w * zoom) / 2;
-  at.y = Math.max(margin, (height - scene.root.h * zoom) / 2);
-  if (scene.root.w * zoom > width) at.x = margin;
-  move();
-}
-
-function zoomBy(factor, x, y) {
-  const { width, height } = svg.getBoundingClientRect();
-  if (x === undefined) { x = width / 2; y = height / 2; }
-  const zoom = Math.min(Math.max(at.zoom * factor, 0.01), 6);
-  at.x = x - (x - at.x) * (zoom / at.zoom);
-  at.y = y - (y - at.y) * (zoom / at.zoom);
-  at.zoom = zoom;
-  move();
-}
-
-function bringIn(box, middle) {
-  const { width, height } = svg.getBoundingClientRect();
-  const h = box.children ? Math.min(box.h, 60) : box.h;
-  const x = (box.x + box.w / 2) * at.zoom + at.x, y = (box.y + h / 2) * at.zoom + at.y;
-  const seen = x > 40 && x < width - 40 && y > 40 && y < height - 40;
-  if (seen && !middle) return;
-  if (middle) at.zoom = Math.max(at.zoom, 0.8);
-  at.x = width / 2 - (box.x + box.w / 2) * at.zoom;
-  at.y = height / 2 - (box.y + h / 2) * at.zoom;
-  move();
-}
-
-svg.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  const frame = svg.getBoundingClientRect();
-  zoomBy(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), event.clientX - frame.left, event.clientY - frame.top);
-}, { passive: false });
-
-let drag = null;
-svg.addEventListener("pointerdown", (event) => {
-  if (event.button === 0) drag = { x: event.clientX, y: event.clientY, left: at.x, top: at.y, moved: false };
-});
-window.addEventListener("pointermove", (event) => {
-  if (!drag) return;
-  const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
-  if (Math.abs(dx) + Math.abs(dy) > 4) { drag.moved = true; svg.classList.add("dragged"); $("tip").hidden = true; }
-  if (drag.moved) { at.x = drag.left + dx; at.y = drag.top + dy; move(); }
-});
-let dragged = false;
-window.addEventListener("pointerup", () => {
-  dragged = Boolean(drag && drag.moved);
-  drag = null;
-  svg.classList.remove("dragged");
-});
-window.addEventListener("pointercancel", () => { drag = null; });
 
 // Selecting ----------------------------------------------------------------------------------------------------------
 
@@ -135,7 +74,6 @@ function choose(id) {
 function light() {
   const box = chosen ? scene.byId.get(chosen) : null;
   svg.classList.toggle("lit", Boolean(box));
-  view.querySelectorAll(".kin").forEach((mark) => mark.remove());
   const found = box ? kin(scene, box) : null;
   const side = (b) => (found.above.has(b.number) ? "above" : "") + (found.below.has(b.number) ? " below" : "");
   const mark = (e, name) => {
@@ -144,6 +82,7 @@ function light() {
   };
   for (const b of scene.boxes) {
     if (!b.parent) continue;
+    b.element.querySelector(".kin")?.remove();
     let name = "";
     if (box) name = b === box ? "chosen" : b.children ? "" : side(b) || (found.within(b) ? "" : "dim");
     mark(b.element, name);
@@ -169,7 +108,7 @@ function light() {
     for (const e of [edge.element, edge.arrow]) {
       if (!e) continue;
       mark(e, name);
-      if (name === "above" || name === "below") e.parentNode.appendChild(e);  // above dimmed ones on the same way
+      if (name === "above" || name === "below") e.parentNode?.appendChild(e);  // above dimmed ones on the same way
     }
   };
   for (const s of scene.segments) tint(s, s.pairs);
@@ -212,15 +151,17 @@ function fillPanel(box) {
   html("p", panel, box.about.kind);
   if (box.bad) {
     const where = [...badAt].filter(([k]) => k >= box.start && k < box.stop).map(([, place]) => place).filter(Boolean);
-    html("p", panel, `First bad value here${where.length ? `, in ${where[0]}` : ""}`, "alarm");
+    html("p", panel, `✗ ${data.says}${where.length ? `, in ${where[0]}` : ""}`, "alarm");
   }
   const list = html("dl", panel);
   const row = (key, value) => { if (value) { html("dt", list, key); html("dd", list, value); } };
   if (box.kind === "o") {
     const k = box.k, many = operations.count[k];
     row("result", text(operations.type[k]));
+    row("variable", text(operations.called[k]));
     row("module", text(operations.path[k]));
     row("line", text(operations.line[k]));
+    row("compiled", text(operations.instructions[k]));
     if (many > 1) row("times", many.toLocaleString("en-US"));
     row("bytes", amount(operations.bytes[k], "B") + (many > 1 ? " in all" : ""));
     for (const detail of text(operations.details[k]).split("\n")) row(detail ? "with" : "", detail);
@@ -241,7 +182,7 @@ function fillPanel(box) {
   }
   for (const name in data.overlays) {
     const v = name === "bytes" ? null : valueOf(box, name);
-    if (v !== null) row(name, amount(v, data.overlays[name].unit));
+    if (v !== null) row(name, together(box, name) + amount(v, data.overlays[name].unit));
   }
   const table = (key) => (box.kind === "o" ? operations[key][box.k] : box.kind === "s" ? sources[box.k][key] : null);
   statistics("Values", table("values"));

@@ -12,24 +12,27 @@ from autograd_core.graph.columns import Column
 from autograd_core.graph.model import Arranged
 from autograd_core.graph.page_data import page_data
 
-PROGRAM = ("page_data.js", "page_layout.js", "page_boxes.js", "page.js", "page_keys.js")
+PROGRAM = ("page_data.js", "page_layout.js", "page_boxes.js", "page.js", "page_move.js", "page_keys.js")
 
 
 def page(
     arranged: Arranged,
     columns: Iterable[Column],
     bad: Set[int] = frozenset(),
+    bad_sources: Set[int] = frozenset(),
     without_gradient: Set[int] = frozenset(),
     *,
     overlay: str = "",
     note: str = "",
+    says: str = "first bad value",
 ) -> str:
     """The page as text; the same text for every run of the same program."""
     folder = files("autograd_core.graph")
     program = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in PROGRAM)
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
-    known = page_data(arranged, columns, bad, without_gradient)
+    known = page_data(arranged, columns, bad, bad_sources, without_gradient)
     known["overlay"] = overlay if overlay in known["overlays"] else ""
+    known["says"] = says
     known["note"] = " ".join(filter(None, (note, known["note"])))
     data = _json(known)
     text = folder.joinpath("page.html").read_text(encoding="utf-8")

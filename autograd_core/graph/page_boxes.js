@@ -53,7 +53,9 @@ function describe(box) {
     const many = operations.count[k] > 1 && !operations.omitted[k] ? ` × ${operations.count[k].toLocaleString("en-US")}` : "";
     const details = text(operations.details[k]).split("\n").filter(Boolean).slice(0, 3);
     const type = text(operations.type[k]);
-    return { title: text(operations.name[k]), lines: [...details, type ? type + many : ""].filter(Boolean),
+    const called = text(operations.called[k]);
+    const lines = [called && `= ${called}`, ...details, type && type + many, text(operations.instructions[k])];
+    return { title: text(operations.name[k]), lines: lines.filter(Boolean),
       kind: operations.omitted[k] ? "left out" : "operation" };
   }
   if (box.kind === "g") {
@@ -65,7 +67,9 @@ function describe(box) {
   if (box.kind === "s") {
     const s = sources[box.k];
     const many = s.count > 1 ? ` × ${s.count.toLocaleString("en-US")}` : "";
-    return { title: s.title, lines: [s.type + many], kind: s.kind };
+    const lacking = s.withoutGradient;
+    const none = lacking ? `no gradient${lacking < s.count ? `: ${lacking} of ${s.count}` : ""}` : "";
+    return { title: s.title, lines: [s.type + many, none].filter(Boolean), kind: s.kind };
   }
   if (box.kind === "fan") {
     const kind = sources[box.members[0]].kind;
@@ -91,7 +95,8 @@ function parametersInside(group) {
 }
 
 const opens = (box) => box.kind !== "s" && box.kind !== "o";
-const isBad = (box) => { for (const k of badAt.keys()) if (k >= box.start && k < box.stop) return true; return false; };
+const isBad = (box) => [...badAt.keys()].some((k) => k >= box.start && k < box.stop) || badSources.some((k) => (
+  box.kind === "s" ? box.k === k : box.kind === "g" ? sourcesWithin(groups[box.k]).includes(k) : box.members?.includes(k)));
 const MOST_WIDE = 280;
 
 function measure(scene, overlay) {
@@ -108,7 +113,7 @@ function measure(scene, overlay) {
       continue;
     }
     const lines = about.lines.slice();
-    if (box.value !== null) lines.push(amount(box.value, data.overlays[overlay].unit));
+    if (box.value !== null) lines.push(together(box, overlay) + amount(box.value, data.overlays[overlay].unit));
     box.title = shorten(about.title, 12, true, MOST_WIDE);
     box.lines = lines.map((line) => shorten(line, 10.5, false, MOST_WIDE));
     const room = opens(box) ? 24 : 0;
@@ -135,6 +140,13 @@ function valueOf(box, name) {
   for (const k of box.members || []) take(overlay.sources[k]);
   if (box.kind === "g") sourcesWithin(groups[box.k]).forEach((k) => take(overlay.sources[k]));
   return found;
+}
+
+function together(box, name) {
+  // What the figure of several twins is: their sum, or the largest of them.
+  const many = box.kind === "o" ? operations.count[box.k] : box.kind === "s" ? sources[box.k].count : 1;
+  if (many < 2) return "";
+  return data.overlays[name].sum ? `${many.toLocaleString("en-US")} together: ` : `largest of ${many.toLocaleString("en-US")}: `;
 }
 
 function sourcesWithin(group) {
@@ -188,14 +200,16 @@ function drawScene(scene, view, scale) {
   scene.segments.forEach((s) => drawSegment(s, edges));
   scene.curves.forEach((c) => drawLoop(c, edges));
   scene.boxes.forEach((box) => { if (!box.children) drawBox(box, over, scale); });
+  scene.layers = [under, edges, over].map((layer) => [layer, [...layer.children]]);
 }
 
 function node(box, parent, name) {
   const about = box.about;
   const state = opens(box) ? (box.children ? ", open" : ", closed") : "";
-  const said = [`${about.kind} ${about.title}${state}`, ...about.lines, box.bad ? "has the first bad value" : ""].filter(Boolean);
+  const said = [`${about.kind} ${about.title}${state}`, ...about.lines, box.bad ? data.says : ""].filter(Boolean);
   const g = element("g", { class: name, tabindex: "0", role: "button", "data-id": box.id, "aria-label": said.join(", ") }, parent);
   if (opens(box)) g.setAttribute("aria-expanded", box.children ? "true" : "false");
+  g.bounds = [box.x, box.y, box.x + box.w, box.y + box.h];
   box.element = g;
   return g;
 }
@@ -218,6 +232,7 @@ function drawFrame(box, under, over) {
   const shape = { x: box.x, y: box.y, width: box.w, height: box.h, rx: 8 };
   box.back = element("rect", { class: `frame depth${depth % 2}${repeated}${box.bad ? " bad" : ""}`, ...shape }, under);
   const g = node(box, over, "head");
+  box.back.bounds = g.bounds;
   element("rect", { class: "hit", x: box.x, y: box.y, width: box.w, height: TITLE - 4, rx: 8 }, g);
   toggleMark(g, box.x + 7, box.y + 6, true);
   const title = element("text", { class: "title", x: box.x + 27, y: box.y + 17 }, g, box.title);
@@ -264,9 +279,12 @@ function drawSegment(s, parent) {
     d += `V${y2}`;
   }
   s.element = element("path", { class: "edge", d }, parent);
+  const xs = p.map(([x]) => x);
+  s.element.bounds = [Math.min(...xs), p[0][1], Math.max(...xs), p[p.length - 1][2]];
   if (!s.v.port && !s.v.children) {
     const [x, , y] = p[p.length - 1];
     s.arrow = element("path", { class: "arrow", d: `M${x - 3.5},${y - 7}h7L${x},${y}z` }, parent);
+    s.arrow.bounds = [x, y, x, y];
   }
 }
 
@@ -276,4 +294,5 @@ function drawLoop(c, parent) {
   c.element = element("path", { class: "edge loop", d }, parent);
   element("title", {}, c.element, "to the next repetition");
   c.arrow = element("path", { class: "arrow loop", d: `M${x1 + 7},${y1 - 3.5}v7L${x1},${y1}z` }, parent);
+  c.element.bounds = c.arrow.bounds = [Math.min(x0, x1), y1, c.x, y0];
 }

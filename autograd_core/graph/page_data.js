@@ -27,6 +27,7 @@ for (const group of groups) {
 }
 sources.forEach((source, k) => groups[source.home].sources.push(k));
 const badAt = new Map(data.bad);
+const badSources = sources.map((source, k) => (source.bad ? k : -1)).filter((k) => k >= 0);
 const outputs = new Set(operations.outputs);
 
 // What is open -------------------------------------------------------------------------------------------------------

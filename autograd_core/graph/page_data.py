@@ -29,10 +29,14 @@ NAMES_OF_ONE_SOURCE = 64  # twins of a repetition whose own names can be found
 
 
 def page_data(
-    arranged: Arranged, columns: Iterable[Column], bad: Set[int], without_gradient: Set[int]
+    arranged: Arranged,
+    columns: Iterable[Column],
+    bad: Set[int],
+    bad_sources: Set[int],
+    without_gradient: Set[int],
 ) -> dict[str, Any]:
-    """The page's data; `bad` holds positions of operations, `without_gradient` indices into program.sources."""
-    return _Writer(arranged).data(columns, bad, without_gradient)
+    """The page's data; `bad` holds positions of operations, the sets after it indices into program.sources."""
+    return _Writer(arranged).data(columns, bad, bad_sources, without_gradient)
 
 
 class _Writer:
@@ -57,10 +61,12 @@ class _Writer:
     def text(self, text: str) -> int:
         return self.strings.setdefault(text, len(self.strings))
 
-    def data(self, columns: Iterable[Column], bad: Set[int], without_gradient: Set[int]) -> dict[str, Any]:
+    def data(
+        self, columns: Iterable[Column], bad: Set[int], bad_sources: Set[int], without_gradient: Set[int]
+    ) -> dict[str, Any]:
         forward, handed_on = self._edges()
         operations = self._operations()
-        sources = [self._source(m, without_gradient) for m in self.merged]
+        sources = [self._source(m, bad_sources, without_gradient) for m in self.merged]
         return {
             "caption": self.arranged.caption(),
             "note": self._note(),
@@ -143,21 +149,23 @@ class _Writer:
             if seen is not None:
                 values.add(k, seen.value)
                 gradients.add(k, seen.cotangent)
-        for start, stop, group in self.operations:
+        for k, (start, stop, group) in enumerate(self.operations):
             node = program.operations[start]
             path = text(clean(str(node.module_path), 160))
             if stop - start > 1:
                 title = f"{labels.count_of(stop - start, 'operation')} left out"
-                rows.append((text(title), text(""), text(""), path, text(""), 1))
+                rows.append((text(title), text(""), text(""), path, text(""), text(""), text(""), 1))
                 continue
             details = labels.operation_details(node, program.operations[self._last_twin(start, group)], True)
+            details += ["… goes on"] if start in program.going_on else []
             seen = seen_of(node)
             line = clean(shown_line(seen.line), 160) if seen is not None and seen.line[1] else ""
             type_ = labels.array_type(node.dtype, node.shape)
             rows.append((
-                text(labels.operation_name(node)), text(type_), text("\n".join(details)), path, text(line), 0,
+                text(labels.operation_name(node)), text(type_), text("\n".join(details)), path, text(line),
+                text(clean(program.names.of(node))), text(self._instructions(k)), 0,
             ))  # fmt: skip
-        names = ("name", "type", "details", "path", "line", "omitted")
+        names = ("name", "type", "details", "path", "line", "called", "instructions", "omitted")
         columns: dict[str, list[Any]] = {key: [row[j] for row in rows] for j, key in enumerate(names)}
         columns["count"] = self.counts.tolist()
         columns["bytes"] = self._sums(enumerate(map(bytes_of, program.operations))).tolist()
@@ -166,6 +174,12 @@ class _Writer:
         columns["gradients"] = gradients.rows()
         columns["outputs"] = sorted({int(self.twins[i]) for i in program.outputs})
         return columns
+
+    def _instructions(self, k: int) -> str:
+        """Which instructions of a compiled program compute an operation, and its twins."""
+        if not self.program.instructions:
+            return ""
+        return labels.instructions(self.program, np.flatnonzero(self.twins == k).tolist())
 
     def _last_twin(self, start: int, group: Group | None) -> int:
         while group is not None:
@@ -209,7 +223,7 @@ class _Writer:
         kept = kept[:MOST_SOURCES]
         return kept, len(self.arranged.merged) - len(kept)
 
-    def _source(self, m: Merged, without_gradient: Set[int]) -> dict[str, Any]:
+    def _source(self, m: Merged, bad: Set[int], without_gradient: Set[int]) -> dict[str, Any]:
         sources = m.sources
         readers = sorted({int(self.number[i]) for i, _ in m.uses})
         home: Group = self.arranged.root
@@ -236,8 +250,10 @@ class _Writer:
             "readers": readers,
         }
         record |= {k: v for k, v in (("values", values.row(0)), ("gradients", gradients.row(0))) if v}
-        if without_gradient and any(places[id(s)] in without_gradient for s in sources):
-            record["withoutGradient"] = 1
+        if lacking := sum(places[id(s)] in without_gradient for s in sources):
+            record["withoutGradient"] = lacking
+        if any(places[id(s)] in bad for s in sources):
+            record["bad"] = 1
         return record
 
     # Figures ---------------------------------------------------------------------------------------------------------

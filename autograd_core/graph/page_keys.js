@@ -13,7 +13,7 @@ function searchIndex() {
   sources.forEach((s, k) => index.push(["s", k, s.title, s.kind, lower([s.title, s.kind, ...s.names])]));
   for (let k = 0; k < operationCount; k++) {
     const name = text(operations.name[k]), path = text(operations.path[k]);
-    index.push(["o", k, name, path, lower([name, path, text(operations.type[k]), text(operations.details[k])])]);
+    index.push(["o", k, name, path, lower([name, path, text(operations.called[k]), text(operations.type[k]), text(operations.details[k])])]);
   }
   return index;
 }
@@ -153,9 +153,17 @@ svg.addEventListener("focusin", (event) => {
 $("closer").addEventListener("click", () => zoomBy(1.25));
 $("further").addEventListener("click", () => zoomBy(0.8));
 $("fit").addEventListener("click", () => fit());
-$("start").addEventListener("click", () => { chosen = null; openAtStart(); render(); fit(true); });
+$("start").addEventListener("click", start);
 
-openAtStart();
-render();
-fit(true);
+function start() {
+  // A bad value is what the reader came for: it is in sight, whatever is closed around it.
+  chosen = null;
+  openAtStart();
+  const bad = [...data.bad.map(([k]) => uncoverThing("o", k)), ...badSources.map((k) => uncoverThing("s", k))];
+  render();
+  fit(true);
+  if (scene.byId.has(bad[0])) bringIn(scene.byId.get(bad[0]));
+}
+
+start();
 document.documentElement.dataset.opened = String(Math.round(performance.now()));

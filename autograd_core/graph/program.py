@@ -4,17 +4,23 @@ A position is an operation's place in this graph. It is the only identity used h
 the process has ever recorded, so two runs of one program would not give the same picture.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autograd_core.dtypes import Array
+from autograd_core.graph.names import Names
+from autograd_core.observer import seen_of
+from autograd_core.parameter import Buffer
 from autograd_core.tape import Leaf, Node, Static
 from autograd_core.tensor import Tensor
 
 # Parameters whose value may differ between repetitions of one pattern: x[0], x[1], ... are the same operation.
 VARYING = frozenset({"index", "seed", "counter", "key", "offset", "stream", "step"})
+
+
+STATE = ("parameter", "buffer")  # what a model or an optimizer keeps
 
 
 class Source:
@@ -25,7 +31,7 @@ class Source:
     def __init__(
         self, kind: str, name: str, shape: tuple[int, ...], dtype: Any, leaf: Leaf | None = None
     ) -> None:
-        self.kind = kind  # "parameter", "input" or "data"
+        self.kind = kind  # "parameter", "buffer", "input" or "data"
         self.name = name
         self.shape = shape
         self.dtype = dtype
@@ -38,23 +44,29 @@ class Program:
 
     Operation i reads the slots `first_slot[i]:first_slot[i + 1]`; `slot_source` has the position of the operation
     that made the value, −1 where it is a `Source` or a constant. `only` leaves out all operations but these; what they
-    read of the others becomes sources. `names` are those of the caller's variables, by node or by array's id.
+    read of the others becomes sources. `names` are those of the caller's variables.
     """
 
     def __init__(
         self,
         roots: Sequence[Node],
         only: Collection[Node] | None = None,
-        names: Mapping[Any, str] | None = None,
+        names: Names | None = None,
     ) -> None:
-        self.names = names or {}
+        self.names = names or Names()
+        self.instructions: dict[int, list[int]] = {}  # of a compiled program, by position; {} of a tape
+        self.remark = ""  # what the caption says besides
         self.operations, leaves = _reach(roots)
+        results = set(roots)
         if only is not None:
             self.operations = [node for node in self.operations if node in only]
             roots = _ends(roots, self.operations)
         self.position = {node: i for i, node in enumerate(self.operations)}
         self.leaf_roots = [node for node in dict.fromkeys(roots) if node.primitive is None]
-        self.outputs = [self.position[node] for node in dict.fromkeys(roots) if node.primitive is not None]
+        # What nothing here reads; of a part of a graph some of it is no result, but goes on outside.
+        self.ends = [self.position[node] for node in dict.fromkeys(roots) if node.primitive is not None]
+        self.outputs = [i for i in self.ends if self.operations[i] in results]
+        self.going_on = frozenset(self.ends) - frozenset(self.outputs)
         self.sources: list[Source] = []
         leaf_source = {leaf: _leaf_source(leaf, self.names) for leaf in leaves}
         first_slot = [0]
@@ -74,8 +86,10 @@ class Program:
                     slots.append(-1)
                 elif parent.primitive is None:
                     source = leaf_source[parent]
+                    if source.kind in STATE and not source.name:
+                        source.name = _role(node, place)
                     self._use(source, i, place)
-                    kinds.append(source.shape if source.kind == "parameter" else 0)
+                    kinds.append(source.shape if source.kind in STATE else 0)
                     slots.append(-1)
                 elif parent not in position:
                     if parent not in leaf_source:
@@ -92,7 +106,7 @@ class Program:
                 for place, array in known_arrays(node):
                     source = data.get(id(array))
                     if source is None:
-                        name = self.names.get(id(array), "")
+                        name = self.names.of_array(array)
                         source = data[id(array)] = Source("data", name, array.shape, array.dtype)
                     self._use(source, i, place)
             first_slot.append(len(slots))
@@ -142,26 +156,33 @@ def _ends(roots: Sequence[Node], operations: list[Node]) -> list[Node]:
     return [node for node in roots if node in kept] or [node for node in operations if node not in read]
 
 
-def _leaf_source(leaf: Node, names: Mapping[Any, str]) -> Source:
+def _leaf_source(leaf: Node, names: Names) -> Source:
     owner = getattr(leaf, "owner", lambda: None)()
     # Parameter and everything else that carries a name; a plain tensor has none
     name = getattr(owner, "name", None)
     known = leaf if isinstance(leaf, Leaf) else None
     of = known.kind if known is not None else Tensor
-    kind = "input" if of is Tensor else "parameter"
-    name = name or names.get(leaf, "")
-    if kind == "parameter" and not name:
-        name = of.__name__.lower()  # a buffer, a parameter that no module has named, or whose model is gone
+    kind = "input" if of is Tensor else "buffer" if issubclass(of, Buffer) else "parameter"
+    name = name or names.of(leaf)
     return Source(kind, name if isinstance(name, str) else "", leaf.shape, leaf.dtype, known)
 
 
+def _role(reader: Node, place: int) -> str:
+    """What to call a parameter that no module has named, or whose model is gone: `w of layers.0`."""
+    assert reader.primitive is not None
+    where = str(reader.module_path).partition(".")[2] or str(reader.module_path)
+    return f"{reader.primitive.names(len(reader.inputs))[place]} of {where}" if where else ""
+
+
 def known_constants(node: Node) -> Iterable[tuple[int, Any]]:
-    """(place, value) of inputs that are not on the tape but that the tape still holds for a derivative rule."""
-    plan, saved = node.plan, node.saved
+    """(place, value) of inputs that are not on the tape: held for a derivative rule, or kept by an observer."""
+    plan, saved, seen = node.plan, node.saved, seen_of(node)
+    held = dict(enumerate(seen.inputs)) if seen is not None else {}
     if plan is not None and saved is not None:
-        for place, value in zip(plan.saved_positions, saved):
-            if place < len(node.inputs) and node.inputs[place] is None:
-                yield place, value
+        held |= zip(plan.saved_positions, saved)
+    for place, value in sorted(held.items()):
+        if place < len(node.inputs) and node.inputs[place] is None:
+            yield place, value
 
 
 def known_arrays(node: Node) -> Iterable[tuple[int, Array]]:

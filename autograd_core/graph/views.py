@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from autograd_core.graph.columns import saved_bytes
+from autograd_core.graph.columns import saved_arrays
 from autograd_core.graph.model import Box, Cluster, Edge, Picture
 from autograd_core.graph.program import Program
-from autograd_core.wording import in_bytes
+from autograd_core.wording import clean, in_bytes
 
 VIEWS = ("forward", "backward", "paired")
 
@@ -39,32 +39,43 @@ def paired(picture: Picture, program: Program) -> Picture:
         for e in picture.edges
         if e.source in mirrored and e.target in mirrored
     ]
-    total, saved = 0, saved_bytes(program)
+    total, saved = 0, saved_arrays(program)
     for box in picture.boxes:
         twin = mirrored.get(box.id)
         if twin is None or not box.operations:
             continue
-        kept = sum(saved.get(i, 0) for i in box.operations)
-        total += kept
-        if kept:
-            box.lines.append(f"keeps {in_bytes(kept)}")
+        kept: dict[str, int] = {}
+        for i in box.operations:
+            for name, size in saved.get(i, {}).items():
+                kept[name] = kept.get(name, 0) + size
+        total += sum(kept.values())
+        if sum(kept.values()):
+            box.lines.append(_kept(box, kept))
         if box.output:
             edges.append(Edge(box.id, twin.id, turn=True))
     for box in mirrored.values():
         box.output = False
-    kept = (
+    said = (
         f"{in_bytes(total)} kept for the backward pass" if saved else "what was kept for backward() is freed"
     )
-    caption = f"{picture.caption} · {kept}"
+    caption = f"{picture.caption} · {said}"
     return Picture(
         top, [*picture.boxes, *mirrored.values()], [*halves, *picture.clusters, *clusters], edges, caption
     )
 
 
+def _kept(box: Box, kept: dict[str, int]) -> str:
+    """What a box keeps for the backward pass: arrays by name where it is one operation, repeated or not."""
+    together = f", {box.repeats:,} together:" if box.repeats > 1 else ""
+    if box.kind != "operation":
+        return f"keeps{together} {in_bytes(sum(kept.values()))}"
+    return f"keeps{together} {', '.join(f'{clean(n)} {in_bytes(b)}' for n, b in kept.items() if b)}"
+
+
 def _mirrored(
     picture: Picture, first_box: int, first_cluster: int
 ) -> tuple[Cluster, dict[int, Box], list[Cluster]]:
-    """The frames with a twin for each box but data; twins by the id of their box."""
+    """The frames with a twin for each box but data and buffers; twins by the id of their box."""
     twins: dict[int, Box] = {}
     clusters: list[Cluster] = []
     root = Cluster(0, "", "", 1, 0, None, picture.root.group)
@@ -85,7 +96,7 @@ def _mirrored(
                 clusters.append(inner)
                 made.members.append(inner)
                 todo.append((member, inner))
-            elif member.kind != "data":
+            elif member.kind not in ("data", "buffer"):
                 twins[member.id] = twin = _twin(member, first_box + member.id)
                 made.members.append(twin)
     return root, dict(sorted(twins.items())), clusters

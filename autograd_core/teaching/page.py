@@ -26,7 +26,7 @@ Changes = list[tuple[int, list[str]]]  # from which step on a box shows which li
 
 def page(steps: BackwardSteps, record: list[BackwardStep]) -> str:
     """The page as text: the same for every run of the same program."""
-    program = Program([steps.start])
+    program = Program([steps.start], names=steps.names)
     drawn = picture(arrange(program, False), None, MAX_BOXES)
     nodes: dict[Node, int] = {}
     changes: dict[int, Changes] = {box.id: [] for box in drawn.boxes}
@@ -131,7 +131,7 @@ def _mark(group: ET.Element, box: Box, filled: int) -> None:
 
 
 def _table(boxes: list[Box], filled: list[int]) -> str:
-    """Without Graphviz: a row for each box, operations as the sweep takes them, then leaves."""
+    """Where no picture can be laid out: a row for each box, operations as the sweep takes them, then leaves."""
     rows = []
     for box in sorted(boxes, key=lambda box: (not box.operations, -box.id)):
         about = "<br>".join(map(escape, box.lines[: filled[box.id]]))

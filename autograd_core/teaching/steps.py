@@ -16,6 +16,7 @@ from autograd_core import sweep
 from autograd_core.dtypes import Array, as_array
 from autograd_core.graph.cells import number, spread, values_under
 from autograd_core.graph.labels import array_type
+from autograd_core.graph.names import Names
 from autograd_core.lines import shown_line
 from autograd_core.observer import seen_of
 from autograd_core.tape import Leaf, Node, Value, array_of, capturing, observer, recording
@@ -106,7 +107,13 @@ class BackwardSteps(Iterator[BackwardStep]):
     Every array of every step is kept for as long as this object lives.
     """
 
-    def __init__(self, root: Tensor, cotangent: Any = None, retain_graph: bool = False) -> None:
+    def __init__(
+        self,
+        root: Tensor,
+        cotangent: Any = None,
+        retain_graph: bool = False,
+        names: Names | None = None,
+    ) -> None:
         if capturing() is not None:
             raise RuntimeError(
                 "backward_steps: a compiled function has no numbers to show while it is captured: call it uncompiled"
@@ -118,6 +125,7 @@ class BackwardSteps(Iterator[BackwardStep]):
         if self.start.primitive is not None and self.start.saved is None:
             raise RuntimeError(sweep.FREED)
         self.retain_graph = retain_graph
+        self.names = names  # of the caller's variables, for the page
         self.known = values_under([root])
         self.of = sum(node.primitive is not None for node in self.known.nodes)
         self.record: list[BackwardStep] = []
@@ -140,7 +148,7 @@ class BackwardSteps(Iterator[BackwardStep]):
         """Write the whole sweep as a page to step through, which needs no network; returns the path.
 
         May be called before, while and after iterating: no gradient changes. Without Graphviz's program `dot` the
-        page has a table in the place of the picture. Raises ValueError for another suffix than .html, and for more
+        picture is a simpler one. Raises ValueError for another suffix than .html, and for more
         than `max_operations` operations.
 
         >>> import autograd_core as ag, tempfile

@@ -27,7 +27,7 @@ from nn.report.svg import (
     told_apart,
 )
 
-SIDE = 128  # room for the parameters' names
+SIDE = 150  # room for the parameters' names, in the widest of the usual fonts
 COLUMNS = 240  # of a heat map: about one for each pixel
 NOTHING = (0, 0, 0, 255)  # exactly 0: viridis begins with a dark violet
 STRANGE = (213, 94, 0, 255)  # Okabe and Ito's vermilion: no colour of viridis is near it

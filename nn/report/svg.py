@@ -7,6 +7,7 @@ Colours are classes, which the page's style sheet gives: they follow the reader'
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -138,16 +139,20 @@ def tick(x: Scale, value: float, y: float) -> list[str]:
 
 
 def told_apart(names: Sequence[str], most: int = 15) -> list[str]:
-    """Names of at most so many characters, shortened so that they differ: what all begin with goes first.
+    """Names of little more than so many characters, shortened so that they differ.
 
-    >>> told_apart(["net.layers.0.layers.0.weight", "net.layers.0.layers.0.bias", "net.layers.11.layers.0.bias"])
-    ['0.layer…0.weight', '0.layers.0.bias', '11.laye…s.0.bias']
+    What all begin with goes first, then the names of lists, where the numbers in them suffice.
+
+    >>> told_apart(["net.layers.0.body.layers.0.weight", "net.layers.0.body.layers.1.bias", "net.layers.11.bias"])
+    ['0.body.0.weight', '0.body.1.bias', '11.bias']
     """
     parts = [name.split(".") for name in names]
     shared = 0
     while len(parts) > 1 and all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
         shared += 1
-    return [clipped(".".join(each[shared:]), most) for each in parts]
+    whole = [".".join(each[shared:]) for each in parts]
+    plain = [re.sub(r"[^.]+\.(?=\d+\.)", "", name) for name in whole]
+    return [clipped(name, most) for name in (plain if len(set(plain)) == len(plain) else whole)]
 
 
 def clipped(name: str, most: int = 15) -> str:
