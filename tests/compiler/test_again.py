@@ -34,7 +34,11 @@ def test_what_is_left_of_the_mean_is_not_stored():
 
 def build_norm():
     model = nn.Sequential(
-        nn.Conv(3, 8, 3, padding=1, bias=False), nn.BatchNorm(8), nn.ReLU(), nn.Conv(8, 4, 1), nn.LayerNorm((4, 6, 6))
+        nn.Conv(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm(8),
+        nn.ReLU(),
+        nn.Conv(8, 4, 1),
+        nn.LayerNorm((4, 6, 6)),
     )
     optimizer = nn.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
