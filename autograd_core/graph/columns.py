@@ -100,14 +100,15 @@ def saved_arrays(program: Program) -> dict[int, dict[str, int]]:
         if node.saved is None or node.primitive is None or node.plan is None:
             continue
         here = found[i] = {}
-        names = [*node.primitive.names(len(node.inputs)), "result"]
+        arity = len(node.inputs)
         for place, value in zip(node.plan.saved_positions, node.saved):
             if isinstance(value, np.ndarray):
                 while isinstance(value.base, np.ndarray):
                     value = value.base
                 if id(value) not in known:
                     known.add(id(value))
-                    here[names[place]] = here.get(names[place], 0) + value.nbytes
+                    name = "result" if place == arity else node.primitive.names(arity)[place]
+                    here[name] = here.get(name, 0) + value.nbytes
     return found
 
 
