@@ -6,6 +6,7 @@ for each cut, is kept at one thread, and large products are given to it block by
 """
 
 import itertools
+import operator
 import os
 from collections.abc import Callable
 from functools import cache, wraps
@@ -42,6 +43,7 @@ def set_num_threads(n: int) -> None:
     from numba.core import config
 
     most: int = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
+    n = operator.index(n)
     if not 1 <= n <= most:
         raise ValueError(
             f"set_num_threads: {n} is not between 1 and {most}, the number of cores (NUMBA_NUM_THREADS)"
