@@ -39,7 +39,7 @@ def inside(builder, first, past, low, high):
 
 
 def by_width(builder, vector, narrow, whole, emit):
-    """emit(vector, whole): half a register for narrow planes (128 bits are not halved), a strip inside or at an edge."""
+    """emit(vector, whole): half a register for narrow planes (128 bits stay whole), a strip inside or at an edge."""
     half = ir.VectorType(vector.element, vector.count // (2 if BITS > 128 else 1))
     with builder.if_else(narrow) as (small, large):
         with small:
