@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection
 from dataclasses import replace
 
+from autograd_core.compiler.arithmetic import EXPENSIVE
 from autograd_core.compiler.fuse import MOST_NODES, Group, Item, Step, uses
 from autograd_core.compiler.graph import Graph, Map, Operand, Value, View, row_major
 
@@ -40,6 +41,8 @@ def _chain(group: Group, item: Item) -> list[Item]:
     pending = [item]
     while pending:
         current = pending.pop()
+        if current.node.function in EXPENSIVE:
+            return []
         found[current.node.out] = current
         for operand in current.operands:
             if not isinstance(operand, View):

@@ -32,6 +32,14 @@ def test_what_is_left_of_the_mean_is_not_stored():
     assert "maximum(" in stored[0]
 
 
+def test_what_takes_long_to_compute_is_stored():
+    f = ag.compile(lambda x: (lambda y: (y @ y.mT).sum() + (y * 2).sum(axis=0))(ag.exp(x)))
+    g = ag.compile(lambda x: (lambda y: ag.logsumexp(y, axis=1).sum() * (y * y).sum(axis=0))(ag.exp(x)))
+    for each in (f, g):
+        lines = program(each, data(3, (40, 40)))
+        assert sum(line.count("exp(%0)") for line in lines) == 1
+
+
 def build_norm():
     model = nn.Sequential(
         nn.Conv(3, 8, 3, padding=1, bias=False),
