@@ -1,4 +1,4 @@
-"""Which method computes a convolution, and its call: stencils, products by BLAS, Winograd's, or the register tile.
+"""Which method computes a convolution, and its call: strips, stencils, BLAS, Winograd's, or the register tile.
 
 Arrays come flat. What depends on the shapes alone, tables, sizes, number of tasks, is made once for each geometry.
 """
@@ -13,10 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from autograd_core.kernels import conv_product, conv_stencil, conv_tile, conv_tile_weight, winograd
+from autograd_core.kernels import (
+    conv_product,
+    conv_stencil,
+    conv_tile,
+    conv_tile_weight,
+    strip_calls,
+    winograd,
+)
 from autograd_core.kernels.conv_geometry import Geometry
 from autograd_core.kernels.conv_pack import pack
-from autograd_core.kernels.conv_plan import LEAST_BLOCKS, Table, plan
+from autograd_core.kernels.conv_plan import LEAST_BLOCKS, MOST_TASKS, SERIAL, Table, plan
 from autograd_core.kernels.launch import Constants, all_finite, any_set, scratch, table
 from autograd_core.kernels.products import Blas, blas
 from autograd_core.kernels.stencil_plan import SEGMENT, StencilPlan, stencil_plan
@@ -25,9 +32,6 @@ from autograd_core.kernels.winograd_plan import fits, winograd_plan
 
 Array = npt.NDArray
 
-# A parallel region costs some 5 µs: what a core multiplies and adds in that time runs serially.
-SERIAL = 400_000
-MOST_TASKS = 64  # pieces that many small blocks are gathered to
 # A task of the weight-gradient takes that many (output channel, tap): fewer, and copying its window would show.
 LEAST_SHARE = 288
 # A product's images are cut until there are that many tasks, of that many positions at least.
@@ -46,7 +50,9 @@ class Call(NamedTuple):
 
 def convolve(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
-    if _suits_stencil(geo, of_input):
+    if strip_calls.suits(geo, of_input):
+        strip_calls.convolve(source, w, out, geo, of_input)
+    elif _suits_stencil(geo, of_input):
         _stencil(source, w, out, geo, of_input)
     elif _suits_product(geo) and (library := blas()) is not None:
         _product(source, w, out, geo, of_input, library)
@@ -56,7 +62,9 @@ def convolve(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool)
 
 def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     """dw from g and x."""
-    if _suits_stencil(geo, of_input=False) and geo.inputs <= conv_stencil.OUTER:
+    if strip_calls.suits(geo, of_input=False):
+        strip_calls.weight_grad(g, x, dw, geo)
+    elif _suits_stencil(geo, of_input=False) and geo.inputs <= conv_stencil.OUTER:
         _weight_stencil(g, x, dw, geo)
     elif _suits_product(geo) and math.prod(geo.out) >= LONG_PRODUCT and (library := blas()) is not None:
         return _weight_product(g, x, dw, geo, library)

@@ -54,30 +54,30 @@ def _columns(builder, pointer, vector, columns, every):
             load_vector(builder, offset(builder, pointer, _number(c + v * lanes)), vector) for v in range(2)
         )
         for odd in range(min(2, columns - c)):
-            found.append(_shuffle(builder, low, high, _seconds(vector, odd)))
+            found.append(shuffle(builder, low, high, seconds(vector, odd)))
     return found
 
 
-def _shuffle(builder, low, high, order):
+def shuffle(builder, low, high, order):
     return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
 
 
-def _seconds(vector, odd):
+def seconds(vector, odd):
     """The order that takes every second element of two vectors, 128 bits of one and of the other by turns.
 
-    To cross these is the dear part of a shuffle: `_crossed` does it once, for the sum of many taps.
+    To cross these is the dear part of a shuffle: `crossed` does it once, for the sum of many taps.
     """
     lanes, part = vector.count, 4 if isinstance(vector.element, ir.FloatType) else 2
     starts = [v * lanes + at + odd for at in range(0, lanes, part) for v in range(2)]
     return [start + k for start in starts for k in range(0, part, 2)]
 
 
-def _crossed(builder, value, every, back=False):
+def crossed(builder, value, every, back=False):
     """The vector in its elements' order, which `_columns` may have changed; `back`: so changed itself."""
     if every == 1:
         return value
-    order = [place // 2 for place in _seconds(value.type, 0)]
-    return _shuffle(builder, value, value, order if back else [order.index(k) for k in range(len(order))])
+    order = [place // 2 for place in seconds(value.type, 0)]
+    return shuffle(builder, value, value, order if back else [order.index(k) for k in range(len(order))])
 
 
 def _pointers(context, builder, array_type, array, at, lines_type, lines, first, rows):
@@ -131,7 +131,7 @@ def _parts(builder, factors, sources, masks, every):
     for r, source in enumerate(sources):
         for c, value in enumerate(_columns(builder, source, vector, columns, every)):
             parts[c] = builder.call(fma, [factors[r * columns + c], value, parts[c]])
-    whole = [_crossed(builder, part, every) for part in parts]
+    whole = [crossed(builder, part, every) for part in parts]
     return [_keep(builder, mask, part) for mask, part in zip(masks, whole, strict=True)]
 
 
@@ -227,7 +227,7 @@ def stencil_pairs(
                 order = [k // 2 + lanes * (k % 2) for k in range(2 * lanes)]
                 for half in (0, lanes):
                     place = offset(builder, cells, builder.add(cell, _number(half)))
-                    store_vector(builder, _shuffle(builder, *sums, order[half : half + lanes]), place)
+                    store_vector(builder, shuffle(builder, *sums, order[half : half + lanes]), place)
 
             with (
                 cgutils.for_range(builder, lines, intp=_I64) as line,
@@ -276,7 +276,7 @@ def stencil_dots(
                 masked = _masks(
                     context, builder, masks, masks_v, mask_at, mask_pitch, column, vector, columns
                 )
-                kept = [_crossed(builder, _keep(builder, mask, slope), every, back=True) for mask in masked]
+                kept = [crossed(builder, _keep(builder, mask, slope), every, back=True) for mask in masked]
                 for r in range(rows):
                     values = _columns(builder, offset(builder, sources[r], here), vector, columns, every)
                     for c, value in enumerate(values):

@@ -282,25 +282,28 @@ def move(typing, out, to, source, at):
     return signature, emit
 
 
+def ask(builder, pointer, write):
+    """Ask for the cache line of an address, to be read or written soon; it may lie anywhere."""
+    void, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [void, int32, int32, int32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(
+        function, [builder.bitcast(pointer, void), *(ir.Constant(int32, n) for n in (int(write), 3, 1))]
+    )
+
+
 def prefetch(write):
-    """An intrinsic that asks for the cache line of array[at], to be read or written soon; `at` may lie outside."""
+    """An intrinsic that asks for the cache line of array[at]; `at` may lie outside."""
 
     @intrinsic
-    def ask(typing, array, at):
+    def ask_at(typing, array, at):
         def emit(context, builder, signature, args):
-            pointer = offset(builder, data_of(context, builder, array, args[0]), args[1])
-            void, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [void, int32, int32, int32])
-            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            builder.call(
-                function,
-                [builder.bitcast(pointer, void), *(ir.Constant(int32, n) for n in (int(write), 3, 1))],
-            )
+            ask(builder, offset(builder, data_of(context, builder, array, args[0]), args[1]), write)
             return context.get_dummy_value()
 
         return types.void(array, types.int64), emit
 
-    return ask
+    return ask_at
 
 
 AHEAD = 64  # elements ahead of the loads and stores at which lines are asked for

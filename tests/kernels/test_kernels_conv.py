@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import naive
 
-from autograd_core.kernels import conv, conv_methods
+from autograd_core.kernels import conv, conv_methods, strip_calls
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.conv_plan import plan
 from autograd_core.kernels.winograd_plan import fits
@@ -76,11 +76,15 @@ def methods(geo, dtype):
     winograd = fits(geo, np.dtype(dtype))
     for way, of_input in (("forward", False), ("input", True)):
         yield "direct", way, conv_methods._direct
+        if strip_calls.suits(geo, of_input):
+            yield "strips", way, strip_calls.convolve
         if conv_methods._suits_stencil(geo, of_input):
             yield "stencils", way, conv_methods._stencil
         if winograd:
             yield "winograd", way, conv_methods._winograd
     yield "direct", "weight", conv_methods._weight_direct
+    if strip_calls.suits(geo, False):
+        yield "strips", "weight", strip_calls.weight_grad
     if conv_methods._suits_stencil(geo, False) and geo.inputs <= conv_methods.conv_stencil.OUTER:
         yield "stencils", "weight", conv_methods._weight_stencil
     if winograd:
@@ -290,6 +294,19 @@ def test_lines_of_any_width(dtype, outputs, stride, dilation):
         how = {"stride": (1, stride), "padding": (1, dilation), "dilation": (1, dilation), "groups": 1}
         used = check_methods((1, 2, 3, width), (outputs, 2, 2, 3), dtype, **how)
         assert {("stencils", "forward"), ("stencils", "input"), ("stencils", "weight")} <= used
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_planes_of_any_size(dtype, outputs, stride):
+    """Strips meet edges, reach over the row behind them and over other strips, with registers and half ones."""
+    how = {"stride": (stride, stride), "padding": (1, 1), "dilation": (1, 1), "groups": 3}
+    ways = {"forward", "weight"} | ({"input"} if outputs == 1 else set())
+    for width in [*range(1, 36), 63, 64, 65, 97]:
+        for height in (1, 2, 3, 6) if width % 7 else (5, 38):
+            used = check_methods((2, 3, height, width), (3 * outputs, 1, 3, 3), dtype, **how)
+            assert {way for name, way in used if name == "strips"} == ways
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
