@@ -11,6 +11,11 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from autograd_core.kernels.lanes import _WORD, Lanes, _pointer, _shuffle, lanes_of, load, piece, store
+from autograd_core.kernels.vector import prefetch_read, prefetch_write
+
+# Elements ahead at which lines are asked for. 2 × 2 max pooling of 64·32·28² took, in two runs, 508 and 530 µs
+# back without it, 386 and 383 with it; forward 475 and 538, 436 and 370.
+AHEAD = 512
 
 
 def _masked(builder, name, vector, answer, arguments):
@@ -75,6 +80,7 @@ def load_row(array, at, width):
 def load_two(array, at, checked):
     """Two registers, one behind the other; `checked`: behind the array's end 0."""
     lanes = lanes_of(array)
+    prefetch_read(array, at + AHEAD)
     if checked and at + 2 * lanes > array.size:
         return load_before(array, at, array.size), load_before(array, at + lanes, array.size)
     return load(array, at), load(array, at + lanes)
@@ -93,6 +99,7 @@ def store_until(array, at, value, end):
 def store_two(array, at, one, two, end):
     """Two registers, one behind the other, as far as `end`; all of them where `end` is 0."""
     lanes = lanes_of(array)
+    prefetch_write(array, at + AHEAD)
     if end and at + 2 * lanes > end:
         store_before(array, at, one, end)
         store_before(array, at + lanes, two, end)
