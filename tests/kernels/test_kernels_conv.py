@@ -470,6 +470,30 @@ def test_a_number_that_is_not_finite_goes_where_the_sum_takes_it(x_shape, w_shap
             )
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("width", [5, 13, 20, 37])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_number_that_is_not_finite_stays_in_its_plane(stride, width, bad):
+    """Where strips overlap, at edges and in corners, and in no plane beside."""
+    how = {"stride": (stride, stride), "padding": (1, 1), "dilation": (1, 1), "groups": 3}
+    x, w = numbers((2, 3, 6, width), np.float32), numbers((3, 1, 3, 3), np.float32, 1)
+    g = numbers(conv.conv_forward(x, w, **how).shape, np.float32, 2)
+
+    def check(found, wanted):
+        np.testing.assert_array_equal(what_is_not_finite(found), what_is_not_finite(wanted))
+        finite = np.isfinite(wanted)
+        agree(found[finite], wanted[finite])
+
+    for place in [(0, 0), (0, -1), (-1, 0), (-1, -1), (2, 2), (1, -2)]:
+        broken, slopes = x.copy(), g.copy()
+        broken[(1, 1, *place)] = slopes[(0, 1, *place)] = bad
+        check(conv.conv_forward(broken, w, **how), naive.conv_forward(broken, w, **how))
+        check(
+            conv.conv_input_grad(slopes, w, spatial=x.shape[2:], **how),
+            naive.conv_input_grad(slopes, w, spatial=x.shape[2:], **how),
+        )
+
+
 def test_an_image_without_pixels():
     """Padding alone gives outputs; going back there is nothing to give."""
     x, w = np.ones((2, 3, 0, 5), np.float32), np.ones((4, 3, 2, 2), np.float32)
