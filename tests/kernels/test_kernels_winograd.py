@@ -7,7 +7,7 @@ import pytest
 from kernels import naive
 from kernels.test_kernels_conv import PLAIN, agree, check_methods, numbers, what_is_not_finite
 
-from autograd_core.kernels import conv, conv_methods
+from autograd_core.kernels import conv, conv_methods, winograd
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.vector import VECTORS, width_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
@@ -190,3 +190,20 @@ def test_large_numbers_that_overflow_in_the_transform_only_are_summed_directly()
         direct(first, second, wanted, *rest)
         assert np.isfinite(wanted).all()
         np.testing.assert_array_equal(doors[way]().reshape(-1), wanted)
+
+
+def test_rows_that_fill_up_a_tile_are_zeros():
+    """Whatever lies in the memory: products of denormal numbers would take many times as long."""
+    import numba
+
+    @numba.njit
+    def points(tiles, channels, like):
+        return winograd.aligned_points(tiles, channels, like), winograd.stride_of(tiles, channels)
+
+    like = np.zeros(1, np.float32)
+    for tiles, channels in ((28, 64), (5, 16), (8, 32)):
+        size = points(tiles, channels, like)[0].size
+        for _ in range(8):
+            np.full(size + 16, 1e-40, np.float32)
+        found, step = points(tiles, channels, like)
+        assert (found.reshape(-1, step)[:, tiles * channels :] == 0).all()
