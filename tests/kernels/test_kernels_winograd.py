@@ -7,9 +7,10 @@ import pytest
 from kernels import naive
 from kernels.test_kernels_conv import PLAIN, agree, check_methods, numbers, what_is_not_finite
 
-from autograd_core.kernels import conv, conv_methods, winograd
+from autograd_core.kernels import conv, conv_methods
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.vector import VECTORS, width_of
+from autograd_core.kernels.winograd import aligned_points, stride_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
 
 ALL = {("winograd", "forward"), ("winograd", "input"), ("winograd", "weight")}
@@ -198,7 +199,7 @@ def test_rows_that_fill_up_a_tile_are_zeros():
 
     @numba.njit
     def points(tiles, channels, like):
-        return winograd.aligned_points(tiles, channels, like), winograd.stride_of(tiles, channels)
+        return aligned_points(tiles, channels, like), stride_of(tiles, channels)
 
     like = np.zeros(1, np.float32)
     for tiles, channels in ((28, 64), (5, 16), (8, 32)):
