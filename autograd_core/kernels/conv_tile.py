@@ -91,7 +91,8 @@ def finish(scratch, rows, width, channels, bias, first, rectified):
     lanes, _ = lanes_of(scratch)
     shift = np.zeros(width, scratch.dtype)
     if bias.size:
-        shift[:channels] = bias[first : first + channels]
+        for c in range(channels):  # a slice's assignment takes numba a second to compile
+            shift[c] = bias[first + c]
     for v in range(0, width, lanes):
         shift_lines(scratch, v, rows, width, shift, v, rectified)
 
