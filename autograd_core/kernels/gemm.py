@@ -17,7 +17,7 @@ from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
 from autograd_core.kernels.jit import KernelCache, jit
-from autograd_core.kernels.vector import BITS, ROWS, VECTORS, _transposed, fused, splat
+from autograd_core.kernels.vector import BITS, ROWS, VECTORS, fused, splat, transposed
 
 _ITEM = 4  # bytes of a number
 _LANES = BITS // (8 * _ITEM)
@@ -132,7 +132,7 @@ def _pack_square(typing, panel, lines, step, columns, depth):
         panel, lines, step, columns, depth = args
         (mask,) = _masks(builder, depth, 1)
         found = [_load_some(builder, line, mask) for line in _rows(builder, lines, step, _LANES, columns)]
-        for j, row in enumerate(_transposed(builder, found)):
+        for j, row in enumerate(transposed(builder, found)):
             _store(builder, row, builder.add(panel, _word(j * _LINE)))
         return context.get_dummy_value()
 

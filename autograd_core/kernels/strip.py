@@ -17,6 +17,7 @@ from autograd_core.kernels.vector import (
     data_of,
     fused,
     load_vector,
+    masked,
     offset,
     splat,
     store_vector,
@@ -77,16 +78,6 @@ class Mask:
         return self.builder.icmp_signed("<", self.kept, ir.Constant(self.kept.type, None))
 
 
-def _masked(builder, name, vector, answer, arguments):
-    """Calls LLVM's masked `name` for a register."""
-    element = "f64" if isinstance(vector.element, ir.DoubleType) else "f32"
-    function = builder.module.declare_intrinsic(
-        f"llvm.masked.{name}.v{vector.count}{element}.p0",
-        fnty=ir.FunctionType(answer, [each.type for each in arguments]),
-    )
-    return builder.call(function, arguments)
-
-
 def _align(vector):
     return ir.Constant(_I32, 8 if isinstance(vector.element, ir.DoubleType) else 4)
 
@@ -115,7 +106,7 @@ class Reader:
             else:
                 place = builder.bitcast(pointer, vector.as_pointer())
                 rest = [_align(vector), self.masks[k].bits(), ir.Constant(vector, None)]
-                found.append(_masked(builder, "load", vector, vector, [place, *rest]))
+                found.append(masked(builder, "load", vector, vector, [place, *rest]))
         return found
 
 
@@ -138,7 +129,7 @@ class Writer:
             with last:
                 place = builder.bitcast(pointer, vector.as_pointer())
                 rest = [_align(vector), self.mask.bits()]
-                _masked(builder, "store", vector, ir.VoidType(), [value, place, *rest])
+                masked(builder, "store", vector, ir.VoidType(), [value, place, *rest])
 
 
 class Carried:

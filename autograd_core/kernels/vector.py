@@ -78,6 +78,16 @@ def _align(vector_type) -> int:
     return 4 if isinstance(vector_type.element, ir.FloatType) else 8
 
 
+def masked(builder, name, vector, answer, arguments):
+    """Calls LLVM's masked `name` for a register."""
+    element = "f64" if isinstance(vector.element, ir.DoubleType) else "f32"
+    function = builder.module.declare_intrinsic(
+        f"llvm.masked.{name}.v{vector.count}{element}.p0",
+        fnty=ir.FunctionType(answer, [each.type for each in arguments]),
+    )
+    return builder.call(function, arguments)
+
+
 def vector_type(context, array_type):
     element = context.get_data_type(array_type.dtype)
     return ir.VectorType(element, BITS // array_type.dtype.bitwidth)
@@ -238,7 +248,7 @@ def _sum_products(builder, cells, start, operands, begin, end):
         store_vector(builder, result, cell)
 
 
-def _transposed(builder, lines):
+def transposed(builder, lines):
     """A square of vectors, transposed in log₂(lanes) rounds of shuffles of pairs: 8 × 8 numbers in 24 shuffles."""
     lines, lanes = list(lines), len(lines)
     mask_type = ir.VectorType(ir.IntType(32), lanes)
@@ -273,7 +283,7 @@ def transpose(typing, source, source_at, source_step, out, out_at, out_step):
 
     def emit(context, builder, sig, args):
         source_v, source_at, source_step, out_v, out_at, out_step = args
-        lines = _transposed(builder, _square(context, builder, source, source_v, source_at, source_step))
+        lines = transposed(builder, _square(context, builder, source, source_v, source_at, source_step))
         first = offset(builder, data_of(context, builder, out, out_v), out_at)
         for j, line in enumerate(lines):
             store_vector(
@@ -291,7 +301,7 @@ def transpose_to(typing, source, source_at, source_step, out, out_at, places, at
 
     def emit(context, builder, sig, args):
         source_v, source_at, source_step, out_v, out_at, places_v, at = args
-        lines = _transposed(builder, _square(context, builder, source, source_v, source_at, source_step))
+        lines = transposed(builder, _square(context, builder, source, source_v, source_at, source_step))
         first = offset(builder, data_of(context, builder, out, out_v), out_at)
         table = offset(builder, data_of(context, builder, places, places_v), at)
         for j, line in enumerate(lines):
