@@ -1,7 +1,7 @@
 """Kernels that do more before they store their result, instead of a loop that reads and writes it once more.
 
-A convolution takes over the ReLU behind it where nothing else reads what lies between: 0.7 of the 12 ms of a step of a
-small convolutional network. (Its bias is its own.)
+A convolution takes over the ReLU behind it where nothing else reads what lies between: a step of a small convolutional
+network (cnn28) takes 0.94 of the time, median of 60 turns. (Its bias is its own.)
 """
 
 from __future__ import annotations
