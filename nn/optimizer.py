@@ -10,12 +10,15 @@ import numpy as np
 
 from autograd_core.dtypes import Array
 from autograd_core.errors import describe
+from autograd_core.ops.elementwise import where
 from autograd_core.parameter import Buffer, Parameter
 from autograd_core.tape import capturing, recording, replaced, state
 from autograd_core.tensor import Tensor
 
 Params = Iterable[Parameter] | Iterable[tuple[str, Parameter]]
 Moments = Sequence[Any]
+
+SETTLING = 32  # steps from one settling of the moments to the next: NumPy takes three passes for it
 
 
 class Setting:
@@ -120,7 +123,8 @@ class Optimizer:
             if moments:
                 new, changed = update(x, grad.array, [m.array for m in moments], rates)
                 for moment, value in zip(moments, changed):
-                    moment.array = _array(value, dtype)
+                    found = _array(value, dtype)
+                    moment.array = found if t % SETTLING else settled(found)
             else:
                 new, _ = update(x, grad.array, (), rates)
             p.array = _array(new, dtype)
@@ -139,6 +143,7 @@ class Optimizer:
     def _recorded_step(self) -> None:
         has_grad = [p.grad is not None for p in self.params]
         self.counts.assign(self.counts + np.array(has_grad, np.int64))
+        due: Any = self.counts % SETTLING == 0
         rates = self.rates(self.counts, *self.settings.values())  # one of each for each parameter, or for all
         for i, (p, moments) in enumerate(self.slots):
             if p.grad is None:
@@ -148,7 +153,7 @@ class Optimizer:
             x, changed = self.update(p, p.grad, moments, weak)
             p.assign(x)
             for moment, value in zip(moments, changed):
-                moment.assign(value)
+                moment.assign(settled(value, due[i]))
 
     def zero_grad(self) -> None:
         """Set every parameter's `.grad` to None."""
@@ -191,6 +196,17 @@ class Optimizer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={getattr(self, name):g}" for name in self.settings)
         return f"{type(self).__name__}({len(self.params)} parameters, {settings})"
+
+
+def settled(moment: Any, due: Any = True) -> Any:
+    """A moment with 0 in the place of numbers too small for a normal float, when that is due.
+
+    Where a gradient is 0 from some step on (a dead ReLU), its momentum shrinks to a denormal number and, rounded up
+    again and again, stays one. Arithmetic on those takes some hundred times as long: a compiled step of sin_mlp took
+    38 µs after a thousand steps, and 31 at first.
+    """
+    tiny = np.finfo(moment.dtype).tiny
+    return where(due & (abs(moment) < tiny), 0, moment)
 
 
 def _array(value: Any, dtype: Any) -> Array:

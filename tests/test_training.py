@@ -146,6 +146,23 @@ def test_steps_write_into_no_array(kind, formula, settings):
     optimizer.step()  # nothing to do
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("way", ["eager", "recorded", "compiled"])
+def test_moments_of_gradients_that_have_ended_settle_at_zero(way, dtype):
+    """Shrunk and rounded up again they would stay denormal for ever, and every step take many times as long."""
+    w = nn.Parameter(np.zeros(3, dtype))
+    small = 100 * np.finfo(dtype).tiny
+    for one in (nn.SGD([w], 0.1, momentum=0.9), nn.Adam([w], 0.1)):
+        step = {"eager": one.step, "recorded": one.recorded_step, "compiled": ag.compile(one.step)}[way]
+        w.grad = ag.tensor(np.array([small, math.nan, 1.0], dtype))
+        for _ in range(96):
+            step()
+            w.grad = ag.zeros(3, dtype=dtype)
+        (first, *_) = one.slots[0][1]
+        np.testing.assert_array_equal(first.numpy()[:2], [0, math.nan])
+        assert 0 < first.numpy()[2] < 1e-3
+
+
 def test_learning_rates_take_effect_at_once():
     w = nn.Parameter(np.array([1.0]))
     optimizer = optim.SGD([w], lr=0.5)

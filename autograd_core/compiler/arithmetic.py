@@ -165,6 +165,35 @@ class Arithmetic:
     def _floor_divide_f(self, x: Code, y: Code) -> Code:
         return self._quotient(x, y)[0]
 
+    def _remainder_i(self, x: Code, y: Code) -> Code:
+        return self._whole(x, y)[1]
+
+    def _floor_divide_i(self, x: Code, y: Code) -> Code:
+        return self._whole(x, y)[0]
+
+    def _whole(self, x: Code, y: Code) -> tuple[Code, Code]:
+        """The same of integers. By 0 both are 0, as NumPy has it; the processor would stop the program there."""
+        b, zero, one = self.builder, self.like(x, 0), self.like(x, 1)
+        empty, turning = b.icmp_signed("==", y, zero), b.icmp_signed("==", y, self.like(y, -1))
+        y = b.select(b.or_(empty, turning), one, y)
+        ratio = b.sdiv(x, y)
+        rest = b.sub(x, b.mul(ratio, y))
+        crosses = b.and_(b.icmp_signed("!=", rest, zero), b.icmp_signed("<", b.xor(rest, y), zero))
+        ratio = b.select(turning, b.neg(x), b.select(crosses, b.sub(ratio, one), ratio))
+        return b.select(empty, zero, ratio), b.select(crosses, b.add(rest, y), rest)
+
+    def _remainder_u(self, x: Code, y: Code) -> Code:
+        return self.builder.select(self._is_zero(y), self.like(x, 0), self.builder.urem(x, self._divisor(y)))
+
+    def _floor_divide_u(self, x: Code, y: Code) -> Code:
+        return self.builder.select(self._is_zero(y), self.like(x, 0), self.builder.udiv(x, self._divisor(y)))
+
+    def _is_zero(self, x: Code) -> Code:
+        return self.builder.icmp_unsigned("==", x, self.like(x, 0))
+
+    def _divisor(self, y: Code) -> Code:
+        return self.builder.select(self._is_zero(y), self.like(y, 1), y)
+
     def _quotient(self, x: Code, y: Code) -> tuple[Code, Code]:
         """The floor of x / y and what is left, with the sign of y: as NumPy's npy_divmod."""
         b, zero, one = self.builder, self.like(x, 0), self.like(x, 1)

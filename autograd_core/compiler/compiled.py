@@ -46,7 +46,9 @@ class Compiled:
         if state.capture is not None:
             return self.function(*args, **params)  # a part of the function that is being captured
         given: list[Any] = []
-        key = (_signature((args, params), given), _shared(given), state.recording, default_dtype())
+        settings = _signature(params, given) if params else None
+        arguments = tuple([_signature(argument, given) for argument in args])
+        key = (arguments, settings, _shared(given), state.recording, default_dtype())
         with self.lock:
             reason = "arguments of other shapes, dtypes, kinds or static values" if self.variants else ""
             for variant in self.variants.get(key, ()):
@@ -98,9 +100,9 @@ def _signature(value: Any, arrays: list[Any]) -> Any:
     """What a call must have in common with a captured one: containers, shapes, dtypes, and all that is no array."""
     if isinstance(value, Value):
         arrays.append(value)
-        had = getattr(value, "_grad", None) is not None
-        state_of = None if type(value) is Tensor else id(value)  # a parameter may be met in the closure too
-        return type(value), value.array.shape, value.array.dtype, value.node is not None, had, state_of
+        kind, array, had = type(value), value.array, getattr(value, "_grad", None) is not None
+        state_of = None if kind is Tensor else id(value)  # a parameter may be met in the closure too
+        return kind, array.shape, array.dtype, value.node is not None, had, state_of
     if isinstance(value, np.ndarray):
         arrays.append(value)
         return np.ndarray, value.shape, value.dtype

@@ -229,11 +229,15 @@ class Replay:
     # Afterwards ------------------------------------------------------------------------------------------------
 
     def _leave(self, given: list[Any]) -> None:
-        arrays, tensors = self.left.arrays, self.tensors
-        self._leave_gradients(arrays, tensors)
-        following = iter(arrays[len(tensors) :])
+        if self.graded:
+            self._leave_gradients(self.graded, self.tensors, self.left.arrays)
         for owner in self.learned:
             replaced(owner)
+        if self.effects:
+            self._leave_effects(given)
+
+    def _leave_effects(self, given: list[Any]) -> None:
+        following = iter(self.left.arrays[len(self.tensors) :])
         for effect in self.effects:
             owner = effect.owner if effect.argument is None else given[effect.argument]
             if effect.value is None:
@@ -244,14 +248,12 @@ class Replay:
             else:
                 owner._grad = Tensor(next(following))
 
-    def _leave_gradients(self, arrays: list[Any], tensors: list[Any]) -> None:
+    def _leave_gradients(self, owners: list[Any], tensors: list[Any], arrays: list[Any]) -> None:
         """Gradients where they belong: the tensors of the last time, unless somebody keeps one of them."""
-        for i in range(len(tensors)) if any(map(is_not, map(_array_of, tensors), arrays)) else ():
-            if tensors[i].array is not arrays[i]:
-                tensors[i] = Tensor(arrays[i])
-        owners = self.graded
-        if not owners:
-            return
+        if any(map(is_not, map(_array_of, tensors), arrays)):
+            for i, tensor in enumerate(tensors):
+                if tensor.array is not arrays[i]:
+                    tensors[i] = Tensor(arrays[i])
         if max(map(getrefcount, tensors)) > _ALONE + 1:  # the owner holds its own
             for i, count in enumerate(map(getrefcount, tensors)):
                 if count > _ALONE + 1:

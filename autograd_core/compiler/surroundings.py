@@ -25,7 +25,7 @@ class Surroundings:
 
     def __init__(self, functions: list[Any]) -> None:
         self.cells: list[Any] = []
-        self.scopes: list[tuple[dict[str, Any], tuple[str, ...]]] = []
+        self.named: list[tuple[Any, str]] = []  # (how a scope is asked, name)
         self.containers: list[Any] = []
         self._seen: dict[tuple[int, frozenset[str]], Any] = {}
         for function in functions:
@@ -34,9 +34,9 @@ class Surroundings:
     def objects(self) -> list[Any]:
         """What stands under the names now."""
         found = [cell.cell_contents for cell in self.cells]
-        for scope, names in self.scopes:
-            found += map(scope.get, names)
-        found += chain.from_iterable(self.containers)
+        found += [ask(name) for ask, name in self.named]
+        if self.containers:
+            found += chain.from_iterable(self.containers)
         return found
 
     def _enter(self, value: Any, names: frozenset[str]) -> None:
@@ -71,8 +71,8 @@ class Surroundings:
         self._scope(function.__globals__, names)
 
     def _scope(self, scope: Any, names: frozenset[str]) -> None:
-        found = tuple(sorted(name for name in names if name in scope))
-        self.scopes.append((scope, found))
+        found = sorted(name for name in names if name in scope)
+        self.named += [(scope.get, name) for name in found]
         self._all(map(scope.get, found), names)
 
     def _all(self, values: Any, names: frozenset[str]) -> None:

@@ -590,6 +590,27 @@ def test_a_compiled_loss_under_grad():
         ag.grad(f)(ag.tensor(X))
 
 
+@pytest.mark.parametrize("change", ["in place", "assigned", "set to None"])
+def test_a_gradient_that_is_changed_between_calls(change):
+    w = nn.Parameter([2.0, 3.0])
+
+    @ag.compile
+    def step(scale):
+        w.grad = None
+        ((w * w).sum() * scale).backward()
+
+    for k in range(1, 5):
+        step(float(k) * np.ones((), "f4"))
+        np.testing.assert_array_equal(w.grad.numpy(), [4.0 * k, 6.0 * k])
+        with ag.no_grad():
+            if change == "in place":
+                w.grad *= 0.5
+            elif change == "assigned":
+                w.grad = ag.ones(2)
+            else:
+                w.grad = None
+
+
 def test_two_threads_run_one_function():
     f = ag.compile(lambda x: (x * 2 + 1).exp().sum(axis=1))
     wrong = []
@@ -664,6 +685,21 @@ def test_functions_that_have_code_for_floats_only(name, dtype):
         got, want = compiled(each).numpy(), f(ag.tensor(each)).numpy()
         assert got.dtype == want.dtype
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64", "uint64"])
+@pytest.mark.parametrize("name", ["remainder", "floor_divide"])
+def test_division_of_integers_rounds_down_and_stops_at_nothing(name, dtype):
+    """The processor ends a program that divides by 0, or the least number by -1."""
+    limits = np.iinfo(dtype)
+    numbers = np.array([limits.min, limits.max, 0, 1, 2, 3, 7, 8, 100], dtype)
+    numbers = np.concatenate([numbers, (0 - numbers[2:].astype("i8")).astype(dtype)])
+    x, y = np.repeat(numbers, numbers.size), np.tile(numbers, numbers.size)
+    f = ag.compile(getattr(ag, name))
+    with np.errstate(all="ignore"):
+        f(x, y)
+        assert "left to Python: nothing" in str(f.explain())
+        np.testing.assert_array_equal(f(x, y).numpy(), getattr(np, name)(x, y))
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8"])
