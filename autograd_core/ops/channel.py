@@ -15,13 +15,8 @@ import numpy as np
 from autograd_core.dtypes import Array
 from autograd_core.ops.define import operation
 from autograd_core.ops.elementwise import as_float, as_kind, rsqrt
+from autograd_core.ops.large import is_large
 from autograd_core.ops.reduce import sum
-
-_LARGE = 1 << 16  # elements from which the compiled kernels are worth loading
-
-
-def _is_large(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and x.size >= _LARGE
 
 
 def _axes(x: Any) -> tuple[int, ...]:
@@ -69,7 +64,7 @@ def moments(x: Array) -> Array:
             [1., 0.]], dtype=float32)
     """
     (x,) = _arguments("moments", x)
-    if _is_large(x):
+    if is_large(x):
         from autograd_core.kernels import channel as kernels
 
         return kernels.moments(x)
@@ -110,7 +105,7 @@ def scale_shift(x: Array, centre: Array, scale: Array, shift: Array) -> Array:
             [ 10. ,  10.5]], dtype=float32)
     """
     x, centre, scale, shift = _arguments("scale_shift", x, centre, scale, shift)
-    if _is_large(x):
+    if is_large(x):
         from autograd_core.kernels import channel as kernels
 
         return kernels.scale_shift(x, centre, scale, shift)
@@ -129,7 +124,7 @@ def channel_sums(g: Array, x: Array, centre: Array) -> Array:
     """Σ g and Σ g · (x - centre) of each channel: g and x (N, C, ...), centre (C,) → (2, C)."""
     x, centre = _arguments("channel_sums", x, centre)
     g = as_kind(g, x.dtype)
-    if _is_large(x):
+    if is_large(x):
         from autograd_core.kernels import channel as kernels
 
         return kernels.channel_sums(g, x, centre)
@@ -150,7 +145,7 @@ def channel_blend(g: Array, x: Array, centre: Array, a: Array, b: Array, shift: 
     """g · a + (x - centre) · b + shift: g and x (N, C, ...), the others numbers or (C,)."""
     x, centre, a, b, shift = _arguments("channel_blend", x, centre, a, b, shift)
     g = as_kind(g, x.dtype)
-    if _is_large(x):
+    if is_large(x):
         from autograd_core.kernels import channel as kernels
 
         return kernels.blend(g, x, centre, a, b, shift)

@@ -10,23 +10,10 @@ import numpy as np
 
 from autograd_core.dtypes import Array, DTypeLike, check_dtype
 from autograd_core.ops.define import constant_pieces, elementwise, zero_rule
+from autograd_core.ops.large import is_large, is_large32, is_large_float
 from autograd_core.ops.spread import spread_view
 
-# Large arrays go through compiled kernels, which read and write once, and on all cores --------------------------
-
-_LARGE = 1 << 16  # elements from which they are worth loading
-
-
-def is_large(x: Any) -> bool:
-    """Whether x is a large array of floats that lies in memory as kernels take it."""
-    if not isinstance(x, np.ndarray) or x.size < _LARGE or x.dtype.kind != "f":
-        return False
-    return x.flags.c_contiguous and x.dtype.isnative
-
-
-def is_large32(x: Any) -> bool:
-    """The same in float32, for which alone there are kernels of the elementary functions."""
-    return is_large(x) and x.dtype == np.float32
+# Kernels for large arrays ------------------------------------------------------------------------------------
 
 
 def smooth_kernels() -> Any:
@@ -42,7 +29,7 @@ def _spread(operation: str, flipped: str, x: Any, y: Any) -> Array | None:
         return None
     if x.size < y.size:
         operation, x, y = flipped, y, x
-    if not is_large(x) or x.dtype != y.dtype or (view := spread_view(x.shape, y.shape)) is None:
+    if not is_large_float(x) or x.dtype != y.dtype or (view := spread_view(x.shape, y.shape)) is None:
         return None
     from autograd_core.kernels import spread
 
@@ -68,7 +55,7 @@ def subtract(x: Array, y: Array) -> Array:
 
 def _product(g: Any, y: Any) -> Any:
     """g · y, for small arrays without the way through the primitive."""
-    return multiply(g, y) if g.size >= _LARGE else g * y
+    return multiply(g, y) if is_large(g) else g * y
 
 
 @elementwise(lambda g, y: _product(g, y), lambda g, x: _product(g, x))
@@ -308,7 +295,7 @@ def softplus(x: Array) -> Array:
 @elementwise(lambda g, x: gate(g, x), zero_rule)
 def gate(y: Array, x: Array) -> Array:
     """y where x is positive, else 0, whatever y is: the derivative of relu."""
-    if is_large(y) and is_large(x) and x.shape == y.shape and x.dtype == y.dtype:
+    if is_large_float(y) and is_large_float(x) and x.shape == y.shape and x.dtype == y.dtype:
         from autograd_core.kernels import choose
 
         return choose.gate(y, x)
@@ -323,7 +310,7 @@ def gate(y: Array, x: Array) -> Array:
 @elementwise(lambda g, out: gate(g, out))
 def relu(x: Array) -> Array:
     """max(x, 0); its derivative at 0 is taken as 0."""
-    if is_large(x):
+    if is_large_float(x):
         from autograd_core.kernels import choose
 
         return choose.relu(x)
@@ -352,7 +339,7 @@ def minimum(x: Array, y: Array) -> Array:
 @elementwise(None, lambda g, condition: where(condition, g, 0), lambda g, condition: where(condition, 0, g))
 def where(condition: Array, x: Array, y: Array) -> Array:
     """x where the condition is true, else y."""
-    if isinstance(condition, np.ndarray) and condition.size >= _LARGE and _selectable(condition, x, y):
+    if is_large(condition) and _selectable(condition, x, y):
         from autograd_core.kernels import choose
 
         return choose.select(condition, x, y)
@@ -366,7 +353,7 @@ def _selectable(condition: Array, x: Array, y: Array) -> bool:
     arrays = [a for a in (x, y) if type(a) not in (int, float)]
     return (
         bool(arrays)
-        and all(is_large(a) and a.shape == condition.shape for a in arrays)
+        and all(is_large_float(a) and a.shape == condition.shape for a in arrays)
         and arrays[0].dtype == arrays[-1].dtype
     )
 

@@ -14,14 +14,13 @@ from autograd_core.ops.elementwise import (
     as_float,
     astype,
     exp,
-    is_large,
-    is_large32,
     isinf,
     multiply,
     smooth_kernels,
     sqrt,
     where,
 )  # fmt: skip
+from autograd_core.ops.large import is_large32, is_large_float
 from autograd_core.ops.shape import broadcast_to, concat, flip, pad, permute_dims, reshape
 
 
@@ -59,7 +58,7 @@ def count(shape: Shape, axis: Axis) -> int:
 
 def _as_channels(x: Array, axis: Axis) -> Array | None:
     """A large x as (outer, channels, inner), the axes that are kept in the middle; None where NumPy does it."""
-    if not is_large(x):
+    if not is_large_float(x):
         return None
     axes = axes_of(axis, x.ndim)
     kept = [a for a in range(x.ndim) if a not in axes]
