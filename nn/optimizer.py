@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -12,12 +13,14 @@ from autograd_core.dtypes import Array
 from autograd_core.errors import describe
 from autograd_core.ops.elementwise import where
 from autograd_core.parameter import Buffer, Parameter
-from autograd_core.tape import capturing, recording, replaced, state
+from autograd_core.tape import capturing, observer, recording, replaced, state
 from autograd_core.tensor import Tensor
 
 Params = Iterable[Parameter] | Iterable[tuple[str, Parameter]]
 Moments = Sequence[Any]
 
+LARGE = 1 << 13  # elements of a parameter, in the mean, from which a step is worth compiling
+MOST_VARIANTS = 8  # programs, for other sets of gradients, until it is not
 SETTLING = 32  # steps from one settling of the moments to the next: NumPy takes three passes for it
 
 
@@ -76,6 +79,7 @@ class Optimizer:
         self.counts = Buffer(np.zeros(len(self.params), np.int64))
         self.moment_names = tuple(moments)
         self.slots = [(p, tuple(Buffer(np.zeros_like(p.array)) for _ in moments)) for p in self.params]
+        self.compiled: Any = None  # recorded_step, from the first step on, where that pays
         self._name_state()
 
     def _name_state(self) -> None:
@@ -101,6 +105,25 @@ class Optimizer:
             return  # a checkpointed function runs again: its effects have happened
         if capturing() is not None:
             return self.recorded_step()
+        if self._compiles():
+            return self.compiled()
+        return self._plain_step()
+
+    def _compiles(self) -> bool:
+        """Whether the step is to run as a compiled program, which reads and writes each array once, in place.
+
+        NumPy takes four passes or more, and new arrays: 0.35 ms instead of 0.14 for mlp784. Not for an optimizer of
+        one's own, whose update may be one for arrays alone, nor where every few steps other parameters have gradients.
+        """
+        if self.compiled is None:
+            if not type(self).__module__.startswith("nn."):
+                return False
+            if sum(p.size for p in self.params) < LARGE * len(self.params):
+                return False
+            self.compiled = _compiled_step(self)
+        return observer() is None and len(self.compiled.reasons) < MOST_VARIANTS
+
+    def _plain_step(self) -> None:
         settings = [setting.array.item() for setting in self.settings.values()]
         counts = self.counts.array.tolist()
         known: dict[Any, list[Array]] = {}  # parameters mostly share count and dtype, so their rates too
@@ -193,9 +216,20 @@ class Optimizer:
         for name, buffer in buffers.items():
             buffer.assign(Tensor(arrays[name].copy()))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"compiled": None}  # a copy compiles its own
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={getattr(self, name):g}" for name in self.settings)
         return f"{type(self).__name__}({len(self.params)} parameters, {settings})"
+
+
+def _compiled_step(optimizer: Optimizer) -> Any:
+    """`recorded_step`, compiled. It does not keep the optimizer alive that keeps it."""
+    from autograd_core.compiler import Compiled
+
+    itself: Any = weakref.ref(optimizer)
+    return Compiled(lambda: itself().recorded_step())
 
 
 def settled(moment: Any, due: Any = True) -> Any:

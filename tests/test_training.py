@@ -2,6 +2,8 @@
 
 import json
 import math
+import weakref
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import autograd_core as ag
 import nn
 from nn import data, optim, schedules, training
+from nn import optimizer as optimizer_module
 from nn.history import History
 
 # Optimizers -----------------------------------------------------------------------------------------------------------
@@ -63,6 +66,16 @@ CASES = [
 optimizers = pytest.mark.parametrize(("kind", "formula", "settings"), CASES)
 
 
+@pytest.fixture(params=["by NumPy", "compiled"])
+def each_way(request, monkeypatch):
+    """Steps as small parameters take them, and as large ones do."""
+    monkeypatch.setattr(optimizer_module, "LARGE", 0 if request.param == "compiled" else 1 << 60)
+    return request.param
+
+
+both_ways = pytest.mark.usefixtures("each_way")
+
+
 def parameters(dtype="float64"):
     rng = np.random.default_rng(0)
     return [nn.Parameter(np.asarray(rng.normal(size=shape), dtype)) for shape in SHAPES]
@@ -76,6 +89,7 @@ def gradients(params, t, dtype="float64"):
         p.grad = None if i == 1 and t % 3 == 2 else ag.tensor(g)
 
 
+@both_ways
 @optimizers
 def test_against_the_formula(kind, formula, settings):
     params = parameters()
@@ -94,6 +108,7 @@ def test_against_the_formula(kind, formula, settings):
     assert optimizer.state_dict()["step"].tolist() == counts
 
 
+@both_ways
 @optimizers
 def test_the_recorded_step_is_the_same_step(kind, formula, settings):
     for dtype in ("float32", "float64"):
@@ -110,6 +125,7 @@ def test_the_recorded_step_is_the_same_step(kind, formula, settings):
             np.testing.assert_allclose(a.array, b.array, rtol=1e-12 if dtype == "float64" else 1e-6)
 
 
+@both_ways
 @optimizers
 def test_resumed_runs_continue_bit_for_bit(kind, formula, settings):
     params = parameters("float32")
@@ -131,6 +147,7 @@ def test_resumed_runs_continue_bit_for_bit(kind, formula, settings):
         np.testing.assert_array_equal(array, other.state_dict()[name], strict=True)
 
 
+@both_ways
 @optimizers
 def test_steps_write_into_no_array(kind, formula, settings):
     params = parameters()
@@ -161,6 +178,43 @@ def test_moments_of_gradients_that_have_ended_settle_at_zero(way, dtype):
         (first, *_) = one.slots[0][1]
         np.testing.assert_array_equal(first.numpy()[:2], [0, math.nan])
         assert 0 < first.numpy()[2] < 1e-3
+
+
+def test_large_steps_are_compiled_and_others_are_not(monkeypatch):
+    monkeypatch.setattr(optimizer_module, "LARGE", 3)
+
+    class Own(nn.SGD):
+        """One's own may take arrays alone."""
+
+    for kind, sizes, compiled in [(nn.SGD, (1, 5), True), (nn.SGD, (1, 4), False), (Own, (5, 5), False)]:
+        params = [nn.Parameter(np.ones(size)) for size in sizes]
+        optimizer = kind(params, 0.5)
+        for p in params:
+            p.grad = ag.ones(p.shape, dtype="float64")
+        optimizer.step()
+        optimizer.step()
+        assert [p.numpy().tolist() for p in params] == [[0.0] * size for size in sizes]
+        assert (optimizer.compiled is not None) is compiled
+        other = deepcopy(optimizer)
+        other.params[0].grad = ag.ones(sizes[0], dtype="float64")
+        other.step()
+        assert other.params[0].numpy().tolist() == [-0.5] * sizes[0]
+        assert not params[0].numpy().any()
+        gone = weakref.ref(optimizer)
+        del optimizer
+        assert gone() is None
+
+
+def test_a_step_with_ever_other_gradients_is_left_to_numpy(monkeypatch):
+    monkeypatch.setattr(optimizer_module, "LARGE", 0)
+    params = [nn.Parameter(np.zeros(2)) for _ in range(5)]
+    optimizer = nn.SGD(params, 1.0)
+    for number in range(32):
+        for i, p in enumerate(params):
+            p.grad = ag.ones(2, dtype="float64") if number >> i & 1 else None
+        optimizer.step()
+    assert [p.numpy().tolist() for p in params] == [[-16.0, -16.0]] * 5
+    assert len(optimizer.compiled.reasons) == optimizer_module.MOST_VARIANTS
 
 
 def test_learning_rates_take_effect_at_once():
