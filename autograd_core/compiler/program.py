@@ -12,6 +12,7 @@ import numpy as np
 from autograd_core.compiler import memory
 from autograd_core.compiler.again import compute_again
 from autograd_core.compiler.codegen import kernel_of
+from autograd_core.compiler.direct import without_copies
 from autograd_core.compiler.emit import words
 from autograd_core.compiler.endings import with_endings
 from autograd_core.compiler.fuse import Group, Item, Step, fuse, uses
@@ -106,7 +107,8 @@ def build(lowered: Lowered, roots: Sequence[Value], homes: dict[Value, Value]) -
     A root is written straight into its home where nothing reads the home's old content later, and nothing can raise
     any more; else it is copied at the end.
     """
-    steps = fuse(with_endings(alive(lowered.graph, roots), roots, lowered.launches))
+    nodes = with_endings(alive(lowered.graph, roots), roots, lowered.launches)
+    steps = fuse(without_copies(nodes, set(roots) - set(homes)))
     compute_again(steps, set(roots), lowered.graph)
     outside = set(roots)
     aliases, copies = _settled(steps, homes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import attrgetter, is_not
+from operator import attrgetter, is_, is_not
 from sys import getrefcount
 from typing import Any
 
@@ -102,6 +102,8 @@ class Replay:
         """Run on new arguments; the arrays of the results. `tell` is told of each row, and when it ran."""
         self._bind_arguments(given)
         self._bind_states()
+        if self.graded:
+            self._part_with_gradients(self.graded, self.tensors)
         self.left.renew(self.holders)
         self.results.renew(0)
         if tell is None:
@@ -159,6 +161,15 @@ class Replay:
         self.bound[i] = array
         self.program.bind(self.states[i], array.ctypes.data)
         return None
+
+    def _part_with_gradients(self, owners: list[Any], tensors: list[Any]) -> None:
+        """A gradient of the last run that others than its owner hold is theirs now: two tensors hold its array then."""
+        owned = list(map(is_, map(_grad_of, owners), tensors))
+        counts = list(map(getrefcount, tensors))
+        if max(counts) > _ALONE + 1 or not all(owned):
+            for i, count in enumerate(counts):
+                if count > _ALONE + owned[i]:
+                    tensors[i] = Tensor(tensors[i].array)
 
     def _replace(self, i: int, array: Any) -> None:
         """Give a state an array of its own."""
@@ -249,14 +260,10 @@ class Replay:
                 owner._grad = Tensor(next(following))
 
     def _leave_gradients(self, owners: list[Any], tensors: list[Any], arrays: list[Any]) -> None:
-        """Gradients where they belong: the tensors of the last time, unless somebody keeps one of them."""
+        """Gradients where they belong: the tensors of the last time, unless they have got other arrays."""
         if any(map(is_not, map(_array_of, tensors), arrays)):
             for i, tensor in enumerate(tensors):
                 if tensor.array is not arrays[i]:
-                    tensors[i] = Tensor(arrays[i])
-        if max(map(getrefcount, tensors)) > _ALONE + 1:  # the owner holds its own
-            for i, count in enumerate(map(getrefcount, tensors)):
-                if count > _ALONE + 1:
                     tensors[i] = Tensor(arrays[i])
         if any(map(is_not, map(_grad_of, owners), tensors)):
             for owner, tensor in zip(owners, tensors):
