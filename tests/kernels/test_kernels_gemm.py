@@ -9,6 +9,7 @@ import autograd_core as ag
 from autograd_core.kernels import gemm, products
 
 EDGES = [1, 2, 5, 8, 15, 16, 17, 31, 33, 64, 70]
+WIDE = [130, 270, 300]  # more columns than one block has of deep panels
 DEPTHS = [1, 7, 16, 33, 256, 257, 700]
 
 
@@ -34,7 +35,7 @@ def run(x, y, out, parts=1, by_rows=1):
 def test_products_of_all_sizes(x_turned, y_turned):
     rng = np.random.default_rng(0)
     for _ in range(60):
-        m, n, k = rng.choice(EDGES), rng.choice(EDGES), rng.choice(DEPTHS)
+        m, n, k = rng.choice(EDGES), rng.choice(EDGES + WIDE), rng.choice(DEPTHS)
         x, y = matrix(rng, m, k, x_turned), matrix(rng, k, n, y_turned)
         around = np.full(m * n + 128, 7, np.float32)
         out = around[64:-64].reshape(m, n)
