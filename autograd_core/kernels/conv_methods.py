@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autograd_core.kernels import (
+    conv_inplace,
+    conv_meet,
     conv_product,
     conv_stencil,
     conv_tile,
@@ -234,7 +236,7 @@ def _weight_product(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
 
 
 @lru_cache(maxsize=256)
-def _direct_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
+def _windowed_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     how = plan(geo, of_input, dtype.itemsize)
     blocks = how.blocks
     inner, outer, source_plane, out_plane = _ends(geo, of_input)
@@ -250,14 +252,44 @@ def _direct_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     return Call(constants, blocks.count * geo.groups * parts, 0, (Packing.of(how.taps), width))
 
 
-def _direct(
+def _windowed(
     source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
 ) -> None:
-    call = _direct_call(geo, of_input, w.dtype)
+    call = _windowed_call(geo, of_input, w.dtype)
     packed = _packed(w, geo, of_input, *call.rest)
     conv_tile.convolve(
         source, packed, out, *_given(ending, w), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _in_place_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
+    how = conv_meet.meet_plan(geo, of_input)
+    inner, outer, source_plane, out_plane = _ends(geo, of_input)
+    width = width_of(dtype, outer)
+    parts = _parts(-(-outer // width), how.count * geo.groups)
+    constants = Constants(
+        conv_inplace.convolve, how.blocks, how.passes, how.rows, how.targets, how.steps, *how.writes, geo.groups, inner,
+        outer, how.images, how.positions, source_plane, out_plane, width,
+        evenly(how.terms, conv_tile.WEIGHT_BYTES // (width * dtype.itemsize)), parts,
+    )  # fmt: skip
+    return Call(constants, how.count * geo.groups * parts, 0, (Packing.of(how.taps), width))
+
+
+def _in_place(
+    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
+) -> None:
+    call = _in_place_call(geo, of_input, w.dtype)
+    packed = _packed(w, geo, of_input, *call.rest)
+    conv_inplace.convolve(
+        source, packed, out, *_given(ending, w), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
+    )  # fmt: skip
+
+
+def _direct(
+    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
+) -> None:
+    (_in_place if conv_meet.suits(geo, of_input) else _windowed)(source, w, out, geo, of_input, ending)
 
 
 @lru_cache(maxsize=256)
