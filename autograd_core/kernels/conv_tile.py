@@ -1,4 +1,4 @@
-"""Convolution as a product of register tiles: forward and input-gradient.
+"""Convolution as a product of register tiles over padded windows: forward and input-gradient.
 
 Lanes run over output channels and the tile's rows over output positions, whose source elements are broadcast:
 nothing is rearranged but the weights, and any stride, dilation and width runs at the same rate. A block's sums over
@@ -105,6 +105,17 @@ def write_box(scratch, at, width, writes, first, past, channels, out, to, plane)
              out, to + writes[3 * r + 1], plane)  # fmt: skip
 
 
+@jit(inner=True)
+def write_images(scratch, images, positions, width, writes, first, past, bias, rectified, out, image, all_channels,
+                 channel, count, plane):  # fmt: skip
+    """The same for some images from `image` on, `count` channels from `channel` on, ended with bias and ReLU."""
+    if bias.size or rectified:
+        finish(scratch, images * positions, width, count, bias, channel, rectified)
+    for n in range(images):
+        at = ((image + n) * all_channels + channel) * plane
+        write_box(scratch, n * positions, width, writes, first, past, count, out, at, plane)
+
+
 @kernel
 def convolve(
     task: int, source: Floats, packed: Floats, out: Floats, bias: Floats, rectified: int, passes: Ints, rows: Ints,
@@ -135,13 +146,9 @@ def convolve(
                 for j in range(passes[p], passes[p + 1], ROWS):
                     tile(scratch, targets, k == begin, window, rows, j,
                          packed, weights, steps, k, min(end, k + terms), width)  # fmt: skip
-        channel, count = group * outer + b * width, min(width, outer - b * width)
-        if bias.size or rectified:
-            finish(scratch, images * positions, width, count, bias, channel, rectified != 0)
-        for n in range(images):
-            write_box(scratch, n * positions, width, writes, first_write[block], first_write[block + 1],
-                      count, out, ((image + n) * groups * outer + channel) * out_plane,
-                      out_plane)  # fmt: skip
+        write_images(scratch, images, positions, width, writes, first_write[block], first_write[block + 1], bias,
+                     rectified != 0, out, image, groups * outer, group * outer + b * width,
+                     min(width, outer - b * width), out_plane)  # fmt: skip
 
 
 @kernel

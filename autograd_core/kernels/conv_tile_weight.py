@@ -53,7 +53,7 @@ def sum_chunks(
     for index in range(first, past):
         image, block = index // spatial * box, index % spatial
         images = min(box, batch - image)
-        if index > first:
+        if index > first and (spatial > 1 or images < box):  # else the same places are filled again
             window[:] = 0
             slopes[:] = 0
         fill_window(x, (image * groups + group) * inner * x_plane, groups * inner * x_plane, x_plane,

@@ -1,8 +1,9 @@
 """The product of two float32 matrices on a register tile, to be called by its address as BLAS's sgemm is.
 
 OpenBLAS packs both operands, and takes up to 1.4 times as long for it where x stays in the second-level cache.
-Here 32 columns of y are packed at a time, as many rows as the first-level cache holds, and x is read where it lies,
-each number broadcast. In all 8 × 32 sums stay in registers. `products.suits_own` says which shapes gain by it.
+Here a block of y is packed into panels of 32 columns, and x is read where it lies, each number broadcast. In all 8 × 32
+sums stay in registers. Some rows of x run over all panels of a block, so that the result is written along its rows, few
+lines at a time. `products.suits_own` says which shapes gain by it.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ from functools import cache
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, config, types
+from numba.core import config, types
 from numba.core.ccallback import CFunc
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
 from autograd_core.kernels.jit import KernelCache, jit
-from autograd_core.kernels.vector import BITS, ROWS, VECTORS, fused, splat, transposed
+from autograd_core.kernels.vector import BITS, ROWS, VECTORS, fused, masked, splat, transposed
 
 _ITEM = 4  # bytes of a number
 _LANES = BITS // (8 * _ITEM)
 _WIDTH = VECTORS * _LANES  # columns of a panel
 _LINE = _WIDTH * _ITEM  # bytes of its rows
-_DEPTH = 256  # its rows at most: 32 KB where a row is 128 bytes
+_DEPTH = 512  # its rows at most: 64 KB; 256 and 384 take 1.01–1.05 times as long (ten shapes)
+_ROOM = (
+    256 << 10
+)  # bytes of a block's panels, in the second-level cache; 128 KB take up to 1.05 times as long
+# Rows of x that run over a block. One panel for all rows instead takes 1.2–1.6 times as long for 64 → 256 channels of
+# 56×56, where lines of the result are 12 KB apart; 16 and 64 rows take as long as 32.
+_STRIP = 4 * ROWS
 
 _WORD, _I32, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, _LANES)
@@ -61,18 +68,14 @@ def _masks(builder, count, vectors):
 
 def _load_some(builder, address, mask):
     """A vector whose other lanes are 0, and not read."""
-    pointer = _VECTOR.as_pointer()
-    kind = ir.FunctionType(_VECTOR, [pointer, _I32, mask.type, _VECTOR])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{_LANES}f32.p0")
-    arguments = builder.inttoptr(address, pointer), ir.Constant(_I32, _ITEM), mask, ir.Constant(_VECTOR, None)
-    return builder.call(function, arguments)
+    pointer = builder.inttoptr(address, _VECTOR.as_pointer())
+    rest = ir.Constant(_I32, _ITEM), mask, ir.Constant(_VECTOR, None)
+    return masked(builder, "load", _VECTOR, _VECTOR, [pointer, *rest])
 
 
 def _store_some(builder, value, address, mask):
-    pointer = _VECTOR.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [_VECTOR, pointer, _I32, mask.type])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{_LANES}f32.p0")
-    builder.call(function, [value, builder.inttoptr(address, pointer), ir.Constant(_I32, _ITEM), mask])
+    pointer = builder.inttoptr(address, _VECTOR.as_pointer())
+    masked(builder, "store", _VECTOR, ir.VoidType(), [value, pointer, ir.Constant(_I32, _ITEM), mask])
 
 
 def _rows(builder, first, step, count, present):
@@ -82,16 +85,16 @@ def _rows(builder, first, step, count, present):
     return [builder.add(first, builder.mul(step, number)) for number in numbers]
 
 
-# A panel --------------------------------------------------------------------------------------------------------
+# Panels ---------------------------------------------------------------------------------------------------------
 
 
 @intrinsic
 def _room(typing):
-    """The address of a panel on the stack; squares may reach beyond its last row."""
+    """The address of a block's panels on the stack; squares may reach beyond the last row."""
 
     def emit(context, builder, signature, args):
         with builder.goto_entry_block():
-            made = builder.alloca(_VECTOR, VECTORS * (_DEPTH + _LANES))
+            made = builder.alloca(_VECTOR, _ROOM // (_LANES * _ITEM) + VECTORS * _LANES)
             made.align = 64
         return builder.ptrtoint(made, _WORD)
 
@@ -140,18 +143,22 @@ def _pack_square(typing, panel, lines, step, columns, depth):
 
 
 @jit(inner=True, fast=False)
-def _pack(panel, corner, y_row, y_step, depth, columns):
-    if y_step == _ITEM and columns == _WIDTH:
+def _pack(panels, corner, y_row, y_step, depth, columns):
+    """A block of y, panel after panel: along its rows, or square by square where it lies transposed."""
+    if y_step == _ITEM:
+        whole = columns // _WIDTH * _WIDTH
         for i in range(depth):
-            _pack_line(panel + i * _LINE, corner + i * y_row)
-    elif y_step == _ITEM:
-        for i in range(depth):
-            _pack_part(panel + i * _LINE, corner + i * y_row, columns)
+            to, line = panels + i * _LINE, corner + i * y_row
+            for j in range(0, whole, _WIDTH):
+                _pack_line(to + j * depth * _ITEM, line + j * _ITEM)
+            if whole < columns:
+                _pack_part(to + whole * depth * _ITEM, line + whole * _ITEM, columns - whole)
     else:
         for c in range(0, columns, _LANES):
+            to = panels + c // _WIDTH * depth * _LINE + c % _WIDTH * _ITEM
             for i in range(0, depth, _LANES):
-                to, lines = panel + i * _LINE + c * _ITEM, corner + c * y_step + i * _ITEM
-                _pack_square(to, lines, y_step, columns - c, depth - i)
+                lines = corner + c * y_step + i * _ITEM
+                _pack_square(to + i * _LINE, lines, y_step, columns - c, depth - i)
 
 
 # The tile -------------------------------------------------------------------------------------------------------
@@ -174,9 +181,8 @@ def _tile(vectors):
             ]
             masks = ROWS * _masks(builder, columns, vectors)
             sums = _summed(builder, lines, vectors, x_step, panel, depth)
-            held = _held(
-                builder, cells, masks, add
-            )  # added last: a block's sum of its own rounds half as much
+            # Added last: a block's sum of its own rounds half as much.
+            held = _held(builder, cells, masks, add)
             sums = [builder.fadd(before, value) for before, value in zip(held, sums, strict=True)]
             whole = builder.icmp_signed("==", columns, _word(vectors * _LANES))
             with builder.if_else(whole) as (all_columns, some):
@@ -243,35 +249,45 @@ _narrow, _wide = _tile(1), _tile(2)
 # The product ----------------------------------------------------------------------------------------------------
 
 
+@jit(inner=True, fast=False)
+def _multiply(out, out_row, x, x_row, x_step, rows, panels, depth, columns, add):
+    """Some rows of x times a block of y."""
+    for j in range(0, columns, _WIDTH):
+        wide, panel = min(_WIDTH, columns - j), panels + j * depth * _ITEM
+        for i in range(0, rows, ROWS):
+            into, lines = out + i * out_row + j * _ITEM, x + i * x_row
+            if wide > _LANES:
+                _wide(into, out_row, lines, x_row, x_step, rows - i, panel, depth, wide, add)
+            else:
+                _narrow(into, out_row, lines, x_row, x_step, rows - i, panel, depth, wide, add)
+
+
 def _sgemm(order, x_order, y_order, m, n, k, alpha, x, x_lead, y, y_lead, beta, out, out_lead):
     """cblas_sgemm of row-major matrices for α = 1, β = 0 or 1 and k ≥ 1: out (m, n) = x (m, k) · y (k, n) + β · out."""
     x_row, x_step = (_ITEM, _ITEM * x_lead) if x_order == _TURNED else (_ITEM * x_lead, _ITEM)
     y_row, y_step = (_ITEM, _ITEM * y_lead) if y_order == _TURNED else (_ITEM * y_lead, _ITEM)
-    panel, out_row = _room(), _ITEM * out_lead
+    panels, out_row = _room(), _ITEM * out_lead
     blocks = (k + _DEPTH - 1) // _DEPTH
     for block in range(blocks):
         first = block * k // blocks
         depth = (block + 1) * k // blocks - first
         add = int(beta != 0 or block > 0)
-        for j in range(0, n, _WIDTH):
-            columns = min(_WIDTH, n - j)
-            _pack(panel, y + first * y_row + j * y_step, y_row, y_step, depth, columns)
-            for i in range(0, m, ROWS):
+        width = _ROOM // (depth * _LINE) * _WIDTH
+        for j in range(0, n, width):
+            columns = min(width, n - j)
+            _pack(panels, y + first * y_row + j * y_step, y_row, y_step, depth, columns)
+            for i in range(0, m, _STRIP):
                 into, lines = out + i * out_row + j * _ITEM, x + i * x_row + first * x_step
-                if columns > _LANES:
-                    _wide(into, out_row, lines, x_row, x_step, m - i, panel, depth, columns, add)
-                else:
-                    _narrow(into, out_row, lines, x_row, x_step, m - i, panel, depth, columns, add)
+                rows = min(_STRIP, m - i)
+                _multiply(into, out_row, lines, x_row, x_step, rows, panels, depth, columns, add)
 
 
 @cache
 def _compiled() -> Any:
     small, word, one = types.int32, types.int64, types.float32
-    signature = types.void(
-        small, small, small, word, word, word, one, word, word, word, word, one, word, word
-    )
-    options = {"nopython": True, "error_model": "numpy"}
-    made = CFunc(_sgemm, (signature.args, signature.return_type), {}, options, Compiler)
+    signature = types.void(*[small] * 3, *[word] * 3, one, *[word] * 4, one, word, word)
+    how = {"nopython": True, "error_model": "numpy"}
+    made = CFunc(_sgemm, (signature.args, signature.return_type), {}, how, Compiler)
     if not config.DISABLE_JIT:
         made._cache = KernelCache(_sgemm)
     made.compile()

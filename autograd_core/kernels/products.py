@@ -45,8 +45,10 @@ def blas() -> Blas | None:
     return None
 
 
-# Sizes up to which x, read once for each panel, and the result stay in the second-level cache of 2 MB.
+# Sizes up to which x, read once for each block of y, and the result stay in the second-level cache of 2 MB.
 MOST_X, _MOST_OUT = 1 << 18, 1 << 19
+# Columns of one block, for which x is read once; an x so small that the result may be of any size.
+_ONE_BLOCK, _SMALL_X = 128, 1 << 16
 _LEAST_SIDE = 16  # rows and columns
 _LEAST, _LEAST_TURNED = 1 << 20, 1 << 12  # multiply-adds, and those with yᵀ
 
@@ -55,14 +57,16 @@ def suits_own(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dt
     """Whether (m, k) · (k, n) is faster by `gemm` than by OpenBLAS, in vectors of 512 bits.
 
     OpenBLAS's time for gemm's, over 50 shapes: 0.97–1.44, for yᵀ 1.04–2.4; small ones 0.6–1.2 (64×32 · 32×64 0.91), for
-    yᵀ 1.2–3 (14 shapes from 16×16 · 16×16 on, of which one lost: 20×200 · 200×50, 0.80); 1000×1000 · 1000×1000 in one
-    piece 0.86 and 0.94. xᵀ is read across its rows: 0.74–1.3. mlp784's step, compiled, takes 1.45 ms, all by BLAS
-    1.54; its eager step takes as long either way, with xᵀ too. In vectors of 256 bits, on Zen 3, OpenBLAS was faster
-    than the tile: 0.65–0.9.
+    yᵀ 1.2–3 (14 shapes from 16×16 · 16×16 on, of which one lost: 20×200 · 200×50, 0.80). Larger ones: 256×3136 · 3136×64
+    1.16, 512×1024 · 1024×128 1.02, 1024×1024 · 1024×256 and 1000×1000 · 1000×1000 0.92–0.95. xᵀ is read across its
+    rows: 0.74–1.3. mlp784's step, compiled, takes 1.45 ms, all by BLAS 1.54; its eager step takes as long either way,
+    with xᵀ too. In vectors of 256 bits, on Zen 3, OpenBLAS was faster than the tile: 0.65–0.9.
     """
     if BITS != 512 or x_turned or dtype != np.float32 or min(m, n) < _LEAST_SIDE:
         return False
-    return m * k <= MOST_X and m * n <= _MOST_OUT and m * k * n >= (_LEAST_TURNED if y_turned else _LEAST)
+    if m * k * n < (_LEAST_TURNED if y_turned else _LEAST):
+        return False
+    return n <= _ONE_BLOCK or m * k <= (MOST_X if m * n <= _MOST_OUT else _SMALL_X)
 
 
 def function_of(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dtype[Any]) -> int:

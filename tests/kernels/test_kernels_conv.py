@@ -75,7 +75,8 @@ def methods(geo, dtype):
     """What takes this convolution: (method, way, function), the way forward, input or weight."""
     winograd = fits(geo, np.dtype(dtype))
     for way, of_input in (("forward", False), ("input", True)):
-        yield "direct", way, conv_methods._direct
+        yield "in place", way, conv_methods._in_place
+        yield "windowed", way, conv_methods._windowed
         if strip_calls.suits(geo, of_input):
             yield "strips", way, strip_calls.convolve
         if conv_methods._suits_stencil(geo, of_input):
@@ -509,8 +510,11 @@ def test_a_window_that_does_not_fit_in_memory_is_an_error():
     """Little comes in and little goes out, but the window between them would take four terabytes."""
     far = {**PLAIN, "padding": (1 << 19, 1 << 19), "dilation": (1 << 20, 1 << 20)}
     x = np.ones((1, 1, 8, 8), np.float32)
+    w = np.ones((8, 1, 2, 2), np.float32)
+    geo = geometry_of(x.shape, w.shape, **far)
     with pytest.raises(MemoryError, match=r"conv: .* numbers, 4,.* GB: give it less dilation"):
-        conv.conv_forward(x, np.ones((8, 1, 2, 2), np.float32), **far)
+        conv_methods._windowed(x.reshape(-1), w.reshape(-1), np.empty(8, np.float32), geo, False)
+    assert not conv.conv_forward(x, w, **far).any()  # in place there is none
 
 
 def test_few_channels_need_no_window():

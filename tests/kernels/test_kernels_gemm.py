@@ -9,7 +9,8 @@ import autograd_core as ag
 from autograd_core.kernels import gemm, products
 
 EDGES = [1, 2, 5, 8, 15, 16, 17, 31, 33, 64, 70]
-DEPTHS = [1, 7, 16, 33, 256, 257, 700]
+WIDE = [130, 270, 300]  # more columns than one block has of deep panels
+DEPTHS = [1, 7, 16, 33, 512, 513, 700]
 
 
 def matrix(rng, rows, columns, turned):
@@ -34,7 +35,7 @@ def run(x, y, out, parts=1, by_rows=1):
 def test_products_of_all_sizes(x_turned, y_turned):
     rng = np.random.default_rng(0)
     for _ in range(60):
-        m, n, k = rng.choice(EDGES), rng.choice(EDGES), rng.choice(DEPTHS)
+        m, n, k = rng.choice(EDGES), rng.choice(EDGES + WIDE), rng.choice(DEPTHS)
         x, y = matrix(rng, m, k, x_turned), matrix(rng, k, n, y_turned)
         around = np.full(m * n + 128, 7, np.float32)
         out = around[64:-64].reshape(m, n)
@@ -45,8 +46,8 @@ def test_products_of_all_sizes(x_turned, y_turned):
 
 
 def test_what_is_no_number_stays_in_its_rows_and_columns():
-    x, y = np.ones((40, 300), np.float32), np.ones((300, 50), np.float32)
-    x[3, 299], x[39, 0], y[5, 49] = np.nan, np.inf, -np.inf
+    x, y = np.ones((40, 600), np.float32), np.ones((600, 50), np.float32)
+    x[3, 599], x[39, 0], y[5, 49] = np.nan, np.inf, -np.inf
     out = np.empty((40, 50), np.float32)
     run(x, y, out)
     with np.errstate(invalid="ignore"):
@@ -55,7 +56,7 @@ def test_what_is_no_number_stays_in_its_rows_and_columns():
 
 def test_blocks_have_the_bits_of_the_whole():
     rng = np.random.default_rng(0)
-    x, y = matrix(rng, 150, 300, False), matrix(rng, 300, 90, True)
+    x, y = matrix(rng, 150, 600, False), matrix(rng, 600, 90, True)
     found = [np.empty((150, 90), np.float32) for _ in range(3)]
     for out, parts, by_rows in zip(found, (1, 4, 3), (1, 1, 0), strict=True):
         run(x, y, out, parts, by_rows)
