@@ -57,10 +57,10 @@ def suits_own(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dt
     """Whether (m, k) · (k, n) is faster by `gemm` than by OpenBLAS, in vectors of 512 bits.
 
     OpenBLAS's time for gemm's, over 50 shapes: 0.97–1.44, for yᵀ 1.04–2.4; small ones 0.6–1.2 (64×32 · 32×64 0.91), for
-    yᵀ 1.2–3 (14 shapes from 16×16 · 16×16 on, of which one lost: 20×200 · 200×50, 0.80). Larger ones: 256×3136 · 3136×64
-    1.16, 512×1024 · 1024×128 1.02, 1024×1024 · 1024×256 and 1000×1000 · 1000×1000 0.92–0.95. xᵀ is read across its
-    rows: 0.74–1.3. mlp784's step, compiled, takes 1.45 ms, all by BLAS 1.54; its eager step takes as long either way,
-    with xᵀ too. In vectors of 256 bits, on Zen 3, OpenBLAS was faster than the tile: 0.65–0.9.
+    yᵀ 1.3–3 (14 shapes from 16×16 · 16×16 on, of which one lost: 20×200 · 200×50, 0.87). Larger ones: 256×3136 ·
+    3136×64 1.16, 512×1024 · 1024×128 1.02, 1024×1024 · 1024×256 and 1000×1000 · 1000×1000 0.92–0.95. xᵀ is read across
+    its rows: 0.74–1.3. mlp784's step, compiled, takes 1.45 ms, all by BLAS 1.54; its eager step takes as long either
+    way, with xᵀ too. In vectors of 256 bits, on Zen 3, OpenBLAS was faster than the tile: 0.65–0.9.
     """
     if BITS != 512 or x_turned or dtype != np.float32 or min(m, n) < _LEAST_SIDE:
         return False
