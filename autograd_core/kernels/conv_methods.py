@@ -22,6 +22,7 @@ from autograd_core.kernels import (
     conv_tile_weight,
     strip_calls,
     winograd,
+    winograd_tiles_calls,
 )
 from autograd_core.kernels.conv_geometry import Geometry
 from autograd_core.kernels.conv_pack import pack
@@ -80,7 +81,8 @@ def convolve(
     elif _suits_product(geo) and blas() is not None:
         _product(source, w, out, geo, of_input)
     else:
-        if not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input, ending)):
+        winograd_of = _winograd_tiles if winograd_tiles_calls.suits(geo, w.dtype) else _winograd
+        if not (fits(geo, w.dtype) and winograd_of(source, w, out, geo, of_input, ending)):
             _direct(source, w, out, geo, of_input, ending)
         return
     if ending is not None:
@@ -97,10 +99,13 @@ def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
         _weight_stencil(g, x, dw, geo)
     elif _suits_product(geo) and math.prod(geo.out) >= LONG_PRODUCT and blas() is not None:
         return _weight_product(g, x, dw, geo)
-    elif not (fits(geo, g.dtype) and _weight_winograd(g, x, dw, geo)):
-        _weight_direct(g, x, dw, geo)
     else:
-        return
+        winograd_of = (
+            _weight_winograd_tiles if winograd_tiles_calls.suits_weight(geo, g.dtype) else _weight_winograd
+        )
+        if fits(geo, g.dtype) and winograd_of(g, x, dw, geo):
+            return
+        _weight_direct(g, x, dw, geo)
     if not all_finite(dw):
         _weight_by_tap(g, x, dw, geo)
 
@@ -411,6 +416,18 @@ def _weight_winograd(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
     winograd.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
     _add_chunks(sums, dw, geo, call, serial)
     return all_finite(dw)
+
+
+def _winograd_tiles(
+    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
+) -> bool:
+    """_winograd with lanes along tiles."""
+    return winograd_tiles_calls.convolve(source, w, out, geo, of_input, *_given(ending, w))
+
+
+def _weight_winograd_tiles(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
+    """The same for the weight-gradient."""
+    return winograd_tiles_calls.weight_grad(g, x, dw, geo)
 
 
 def _parts(wide: int, blocks: int) -> int:

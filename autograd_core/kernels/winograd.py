@@ -171,8 +171,8 @@ def convolve(
         for p in range(POINTS):
             at = ((group * wide + b) * POINTS + p) * filter_step
             for j in range(0, tiles, ROWS):
-                tile_lines(sums, p * sum_step + j * width, True, points, p * step + j * channels, channels, 1,
-                           weights, at, channels, width)  # fmt: skip
+                tile_lines(sums, p * sum_step + j * width, width, True, points, p * step + j * channels, channels, 1,
+                           weights, at, width, channels, width)  # fmt: skip
         for t in range(tiles):
             for v in range(0, width, lanes):
                 transform_output(sums, t * width + v, SIDE * sum_step, sum_step,
@@ -238,8 +238,8 @@ def sum_chunks(
             for p in range(POINTS):
                 into = ((b - begin) * POINTS + p) * sum_step
                 for r in range(0, channels, ROWS):
-                    tile_lines(totals, into + r * width, index == start, points, p * step + r, 1, channels,
-                               slope_points, p * slope_step, tiles, width)  # fmt: skip
+                    tile_lines(totals, into + r * width, width, index == start, points, p * step + r, 1, channels,
+                               slope_points, p * slope_step, width, tiles, width)  # fmt: skip
     for b in range(begin, end):
         at = ((chunk * groups + group) * wide + b) * inner * taps * TAPS * width
         for c in range(inner):
