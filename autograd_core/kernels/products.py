@@ -51,7 +51,7 @@ MOST_X, _MOST_OUT = 1 << 18, 1 << 19
 _ONE_BLOCK, _SMALL_X = 128, 1 << 16
 _LEAST_SIDE = 16  # rows and columns
 _MOST_TURNED = 128  # rows of an xᵀ
-_LEAST, _LEAST_TURNED = 1 << 20, 1 << 12  # multiply-adds, and those with yᵀ
+_LEAST, _LEAST_TURNED = 1 << 20, 1 << 16  # multiply-adds, and those with yᵀ: it takes a second to compile
 
 
 def suits_own(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dtype[Any]) -> bool:
