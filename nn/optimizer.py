@@ -79,6 +79,7 @@ class Optimizer:
         self.counts = Buffer(np.zeros(len(self.params), np.int64))
         self.moment_names = tuple(moments)
         self.slots = [(p, tuple(Buffer(np.zeros_like(p.array)) for _ in moments)) for p in self.params]
+        self.mean_size = sum(p.size for p in self.params) / len(self.params)
         self.compiled: Any = None  # recorded_step, from the first step on, where that pays
         self._name_state()
 
@@ -116,9 +117,7 @@ class Optimizer:
         one's own, whose update may be one for arrays alone, nor where every few steps other parameters have gradients.
         """
         if self.compiled is None:
-            if not type(self).__module__.startswith("nn."):
-                return False
-            if sum(p.size for p in self.params) < LARGE * len(self.params):
+            if self.mean_size < LARGE or not type(self).__module__.startswith("nn."):
                 return False
             self.compiled = _compiled_step(self)
         return observer() is None and len(self.compiled.reasons) < MOST_VARIANTS
