@@ -174,10 +174,12 @@ class Leaf(Node):
         self.since = self.index
 
 
-def replaced(owner: "Value") -> None:
-    """A tensor has got another array."""
-    if (leaf := owner.node) is not None and leaf.primitive is None:
-        leaf.since = _next_index()  # pyright: ignore[reportAttributeAccessIssue]
+def replaced(*owners: Any) -> None:
+    """These tensors have got other arrays."""
+    now = _next_index()
+    for owner in owners:
+        if (leaf := owner.node) is not None and leaf.primitive is None:
+            leaf.since = now
 
 
 class Value:

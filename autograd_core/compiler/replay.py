@@ -27,7 +27,7 @@ from autograd_core.tape import lifted, replaced
 from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, one_blas_thread
 
-_array_of = attrgetter("array")
+_array_of, _grad_of = attrgetter("array"), attrgetter("_grad")
 Tell = Callable[[int, float, float], None]  # row, began, ended
 
 
@@ -242,8 +242,7 @@ class Replay:
     def _leave(self, given: list[Any]) -> None:
         if self.graded:
             self._leave_gradients(self.graded, self.tensors, self.left.arrays)
-        for owner in self.learned:
-            replaced(owner)
+        replaced(*self.learned)
         if self.effects:
             self._leave_effects(given)
 
@@ -268,10 +267,6 @@ class Replay:
         if any(map(is_not, map(_grad_of, owners), tensors)):
             for owner, tensor in zip(owners, tensors):
                 owner._grad = tensor
-
-
-def _grad_of(owner: Any) -> Any:
-    return getattr(owner, "_grad", None)
 
 
 def filled(value: Any, given: Any) -> Any:
