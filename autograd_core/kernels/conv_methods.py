@@ -1,72 +1,41 @@
 """Which method computes a convolution, and its call: strips, stencils, BLAS, Winograd's, or the register tile.
 
-Arrays come flat. What depends on the shapes alone, tables, sizes, number of tasks, is made once for each geometry.
+Arrays come flat.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from autograd_core.kernels import (
-    conv_inplace,
-    conv_meet,
-    conv_product,
-    conv_stencil,
-    conv_tile,
-    conv_tile_weight,
-    strip_calls,
-    winograd,
+from autograd_core.kernels import conv_direct, conv_product, conv_stencil, conv_tile, strip_calls, winograd
+from autograd_core.kernels.conv_call import (
+    Array,
+    Call,
+    Ending,
+    Packing,
+    add_chunks,
+    ends_of,
+    given,
+    packed_weights,
+    parts_of,
 )
 from autograd_core.kernels.conv_geometry import Geometry
-from autograd_core.kernels.conv_pack import pack
-from autograd_core.kernels.conv_plan import LEAST_BLOCKS, MOST_TASKS, SERIAL, Table, evenly, plan
+from autograd_core.kernels.conv_plan import LEAST_BLOCKS, MOST_TASKS, SERIAL, evenly
 from autograd_core.kernels.launch import Constants, all_finite, any_set, scratch, table
 from autograd_core.kernels.products import MOST_X, blas, function_of
 from autograd_core.kernels.stencil_plan import SEGMENT, StencilPlan, stencil_plan
-from autograd_core.kernels.vector import BITS, ROWS, vector_lanes, width_of
+from autograd_core.kernels.vector import BITS, vector_lanes, width_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
 
-Array = npt.NDArray
-
-# A task of the weight-gradient takes that many (output channel, tap): fewer, and copying its window would show.
-LEAST_SHARE = 288
 # A product's images are cut until there are that many tasks, of that many positions at least.
 LEAST_IMAGES, LEAST_POSITIONS = 8, 256
 # Positions from which a product sums a weight-gradient faster than the register tile: in 512 bits any number (18 shapes
 # of 1 to 784 positions: 0.43–0.94 of the time, by the own product or BLAS), on Zen 3 a thousand.
 LONG_PRODUCT = 0 if BITS == 512 else 1024
-
-
-class Call(NamedTuple):
-    """A kernel's call for one geometry."""
-
-    constants: Constants
-    tasks: int
-    size: int  # elements of its weights or sums
-    rest: tuple[Any, ...]  # what else the method needs
-
-
-class Ending(NamedTuple):
-    """What is done to the sums before they are stored."""
-
-    bias: Array  # of the output's channels, or empty
-    rectified: bool = False
-
-
-@cache
-def no_bias(dtype: np.dtype) -> Array:
-    """A bias of no channels."""
-    return table(np.empty(0, dtype.newbyteorder("=")))
-
-
-def _given(ending: Ending | None, w: Array) -> Ending:
-    return ending or Ending(no_bias(w.dtype))
 
 
 def convolve(
@@ -81,10 +50,10 @@ def convolve(
         _product(source, w, out, geo, of_input)
     else:
         if not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input, ending)):
-            _direct(source, w, out, geo, of_input, ending)
+            conv_direct.convolve(source, w, out, geo, of_input, ending)
         return
     if ending is not None:
-        _, outer, _, plane = _ends(geo, of_input)
+        _, outer, _, plane = ends_of(geo, of_input)
         tasks = geo.batch * geo.groups * outer
         conv_tile.finish_planes(out, *ending, plane, tasks=tasks, serial=geo.multiply_adds < SERIAL)
 
@@ -98,41 +67,30 @@ def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     elif _suits_product(geo) and math.prod(geo.out) >= LONG_PRODUCT and blas() is not None:
         return _weight_product(g, x, dw, geo)
     elif not (fits(geo, g.dtype) and _weight_winograd(g, x, dw, geo)):
-        _weight_direct(g, x, dw, geo)
+        conv_direct.weight_grad(g, x, dw, geo)
     else:
         return
     if not all_finite(dw):
         _weight_by_tap(g, x, dw, geo)
 
 
-def _ends(geo: Geometry, of_input: bool) -> tuple[int, int, int, int]:
-    """Channels of the source and of the output in a group, elements of a channel of each."""
-    x, y = math.prod(geo.size), math.prod(geo.out)
-    return (geo.outputs, geo.inputs, y, x) if of_input else (geo.inputs, geo.outputs, x, y)
+def _weight_by_tap(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
+    """The same, of numbers that are not all finite: each tap's sum over the pairs of g and x that it multiplies.
 
-
-class Packing(NamedTuple):
-    """The taps of all passes, one after the other, and where those of each pass begin."""
-
-    taps: Array
-    first: Array
-
-    @classmethod
-    def of(cls, passes: Sequence[Table]) -> Packing:
-        taps = np.concatenate([np.zeros(0, np.int64), *passes])
-        return cls(table(taps), table(np.cumsum([0, *(each.size for each in passes)])))
-
-
-def _packed(w: Array, geo: Geometry, of_input: bool, packing: Packing, width: int) -> Array:
-    """The weights as the kernels read them: see `conv_pack.pack`."""
-    inner, outer, _, _ = _ends(geo, of_input)
-    blocks = geo.groups * -(-outer // width)
-    packed = scratch(blocks * inner * packing.taps.size * width, w.dtype)
-    pack(
-        w, packed, *packing, inner, outer, geo.taps, width, int(of_input), tasks=blocks,
-        serial=packed.size < SERIAL // 4,
-    )  # fmt: skip
-    return packed
+    The fast kernels run over whole blocks, and multiply what lies outside by 0; ∞ and NaN would show in taps that never
+    touch them.
+    """
+    around = [(p, p) for p in geo.padding]
+    x = np.pad(x.reshape(geo.batch, geo.groups, geo.inputs, *geo.size), [(0, 0)] * 3 + around)
+    slopes = np.moveaxis(g.reshape(geo.batch, geo.groups, geo.outputs, -1), 0, 2)
+    slopes = slopes.reshape(geo.groups, geo.outputs, -1)
+    by_tap = dw.reshape(geo.groups, geo.outputs, geo.inputs, *geo.kernel)
+    for tap in np.ndindex(*geo.kernel):
+        starts = [k * d for k, d in zip(tap, geo.dilation)]
+        ends = [at + (out - 1) * s + 1 for at, out, s in zip(starts, geo.out, geo.stride)]
+        met = x[:, :, :, *map(slice, starts, ends, geo.stride)]
+        values = np.moveaxis(met, 0, 2).reshape(geo.groups, geo.inputs, -1)
+        by_tap[:, :, :, *tap] = slopes @ values.swapaxes(1, 2)
 
 
 # Stencils -------------------------------------------------------------------------------------------------------
@@ -147,7 +105,7 @@ def _suits_stencil(geo: Geometry, of_input: bool) -> bool:
 
 def _stencil_constants(how: StencilPlan, geo: Geometry, of_input: bool, dtype: np.dtype) -> tuple[Any, ...]:
     """What both kernels need to know; the masks as their floats see them."""
-    inner, outer, _, _ = _ends(geo, of_input)
+    inner, outer, _, _ = ends_of(geo, of_input)
     masks = how.masks.astype(f"i{dtype.itemsize}").view(dtype).reshape(-1)
     return (
         masks, how.segments, how.passes, how.stencils, how.steps, geo.batch * geo.groups, geo.groups, inner, outer,
@@ -158,7 +116,7 @@ def _stencil_constants(how: StencilPlan, geo: Geometry, of_input: bool, dtype: n
 @lru_cache(maxsize=256)
 def _stencil_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
     how = stencil_plan(geo, of_input)
-    _, _, source_plane, out_plane = _ends(geo, of_input)
+    _, _, source_plane, out_plane = ends_of(geo, of_input)
     tasks = min(geo.batch * geo.groups * (how.segments.size // SEGMENT), MOST_TASKS)
     constants = Constants(
         conv_stencil.convolve, *_stencil_constants(how, geo, of_input, dtype), how.width, how.step_h, how.step_w,
@@ -169,7 +127,7 @@ def _stencil_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
 
 def _stencil(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
     call = _stencil_call(geo, of_input, w.dtype)
-    weights = _packed(w, geo, of_input, call.rest[0], 1)
+    weights = packed_weights(w, geo, of_input, call.rest[0], 1)
     conv_stencil.convolve(
         source, weights, out, call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
     )
@@ -178,7 +136,7 @@ def _stencil(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool)
 @lru_cache(maxsize=256)
 def _weight_stencil_call(geo: Geometry, dtype: np.dtype) -> Call:
     how = stencil_plan(geo, False)
-    inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
+    inner, outer, x_plane, g_plane = ends_of(geo, of_input=False)
     chunks = min(geo.batch * (how.segments.size // SEGMENT), -(-LEAST_BLOCKS // geo.groups))
     constants = Constants(
         conv_stencil.weight_grad, *_stencil_constants(how, geo, False, dtype), how.masks.shape[1], x_plane, g_plane,
@@ -206,7 +164,7 @@ def _suits_product(geo: Geometry) -> bool:
 
 
 def _product(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool) -> None:
-    inner, outer, plane, _ = _ends(geo, of_input)
+    inner, outer, plane, _ = ends_of(geo, of_input)
     parts = max(1, min(-(-LEAST_IMAGES // geo.batch), plane // LEAST_POSITIONS))
     function = function_of(outer, inner, -(-plane // parts), 0, 0, w.dtype)
     if of_input:
@@ -220,7 +178,7 @@ def _product(source: Array, w: Array, out: Array, geo: Geometry, of_input: bool)
 
 
 def _weight_product(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
-    inputs, outputs, plane, _ = _ends(geo, of_input=False)
+    inputs, outputs, plane, _ = ends_of(geo, of_input=False)
     chunks = min(geo.batch, LEAST_IMAGES)
     sums = scratch(chunks * outputs * inputs, g.dtype)
     terms = evenly(plane, max(1, MOST_X // outputs))
@@ -232,129 +190,17 @@ def _weight_product(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     conv_product.add_chunks(sums, dw, chunks, tasks=1, serial=True)
 
 
-# The direct sum -------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=256)
-def _windowed_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
-    how = plan(geo, of_input, dtype.itemsize)
-    blocks = how.blocks
-    inner, outer, source_plane, out_plane = _ends(geo, of_input)
-    width = width_of(dtype, outer)
-    parts = _parts(-(-outer // width), blocks.count * geo.groups)
-    terms = max(1, *(inner * taps.size for taps in how.taps))
-    terms = evenly(terms, conv_tile.WEIGHT_BYTES // (width * dtype.itemsize))
-    constants = Constants(
-        conv_tile.convolve, how.passes, how.rows, how.targets, how.steps, *blocks.reads, *blocks.writes, geo.batch,
-        geo.groups, inner, outer, blocks.images, blocks.positions, blocks.window, source_plane, out_plane, width,
-        terms, parts,
-    )  # fmt: skip
-    return Call(constants, blocks.count * geo.groups * parts, 0, (Packing.of(how.taps), width))
-
-
-def _windowed(
-    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
-) -> None:
-    call = _windowed_call(geo, of_input, w.dtype)
-    packed = _packed(w, geo, of_input, *call.rest)
-    conv_tile.convolve(
-        source, packed, out, *_given(ending, w), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=256)
-def _in_place_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
-    how = conv_meet.meet_plan(geo, of_input)
-    inner, outer, source_plane, out_plane = _ends(geo, of_input)
-    width = width_of(dtype, outer)
-    parts = _parts(-(-outer // width), how.count * geo.groups)
-    constants = Constants(
-        conv_inplace.convolve, how.blocks, how.passes, how.rows, how.targets, how.steps, *how.writes, geo.groups, inner,
-        outer, how.images, how.positions, source_plane, out_plane, width,
-        evenly(how.terms, conv_tile.WEIGHT_BYTES // (width * dtype.itemsize)), parts,
-    )  # fmt: skip
-    return Call(constants, how.count * geo.groups * parts, 0, (Packing.of(how.taps), width))
-
-
-def _in_place(
-    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
-) -> None:
-    call = _in_place_call(geo, of_input, w.dtype)
-    packed = _packed(w, geo, of_input, *call.rest)
-    conv_inplace.convolve(
-        source, packed, out, *_given(ending, w), call.constants, tasks=call.tasks, serial=geo.multiply_adds < SERIAL
-    )  # fmt: skip
-
-
-def _direct(
-    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
-) -> None:
-    (_in_place if conv_meet.suits(geo, of_input) else _windowed)(source, w, out, geo, of_input, ending)
-
-
-@lru_cache(maxsize=256)
-def _weight_direct_call(geo: Geometry, dtype: np.dtype) -> Call:
-    width = width_of(dtype, geo.outputs)
-    how = plan(geo, False, dtype.itemsize, conv_tile_weight.SLOPE_BYTES // (width * dtype.itemsize))
-    blocks, wide = how.blocks, -(-geo.outputs // width)
-    inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
-    rows = np.append(how.steps, how.steps[-1:].repeat(-how.steps.size % ROWS))
-    # A task copies its windows anew: it takes so many output channels that this does not show.
-    parts = min(wide, -(-geo.outputs * geo.taps // LEAST_SHARE))
-    chunks = min(blocks.count, -(-LEAST_BLOCKS // (geo.groups * parts)))
-    constants = Constants(
-        conv_tile_weight.sum_chunks, rows, np.arange(rows.size), how.rows[: blocks.images * blocks.positions],
-        *blocks.reads, *blocks.writes, geo.batch, geo.groups, inner, outer, blocks.images, blocks.positions,
-        blocks.window, x_plane, g_plane, width, chunks, parts,
-    )  # fmt: skip
-    size = chunks * geo.groups * wide * rows.size * width
-    return Call(constants, chunks * geo.groups * parts, size, (rows.size, chunks, width, geo.groups * wide))
-
-
-def _weight_direct(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
-    call = _weight_direct_call(geo, g.dtype)
-    sums, serial = scratch(call.size, g.dtype), geo.multiply_adds < SERIAL
-    conv_tile_weight.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
-    _add_chunks(sums, dw, geo, call, serial)
-
-
-def _add_chunks(sums: Array, dw: Array, geo: Geometry, call: Call, serial: bool) -> None:
-    *rest, tasks = call.rest
-    conv_tile_weight.add_chunks(
-        sums, dw, geo.outputs, geo.inputs * geo.taps, *rest, tasks=tasks, serial=serial
-    )
-
-
-def _weight_by_tap(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
-    """The same, of numbers that are not all finite: each tap's sum over the pairs of g and x that it multiplies.
-
-    The fast kernels run over whole blocks, and multiply what lies outside by 0; ∞ and NaN would show in taps that never
-    touch them.
-    """
-    around = [(p, p) for p in geo.padding]
-    x = np.pad(x.reshape(geo.batch, geo.groups, geo.inputs, *geo.size), [(0, 0)] * 3 + around)
-    slopes = np.moveaxis(g.reshape(geo.batch, geo.groups, geo.outputs, -1), 0, 2)
-    slopes = slopes.reshape(geo.groups, geo.outputs, -1)
-    by_tap = dw.reshape(geo.groups, geo.outputs, geo.inputs, *geo.kernel)
-    for tap in np.ndindex(*geo.kernel):
-        starts = [k * d for k, d in zip(tap, geo.dilation)]
-        ends = [at + (out - 1) * s + 1 for at, out, s in zip(starts, geo.out, geo.stride)]
-        met = x[:, :, :, *map(slice, starts, ends, geo.stride)]
-        values = np.moveaxis(met, 0, 2).reshape(geo.groups, geo.inputs, -1)
-        by_tap[:, :, :, *tap] = slopes @ values.swapaxes(1, 2)
-
-
 # Winograd's -----------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)
 def _winograd_call(geo: Geometry, of_input: bool, dtype: np.dtype) -> Call:
-    inner, outer, source_plane, out_plane = _ends(geo, of_input)
+    inner, outer, source_plane, out_plane = ends_of(geo, of_input)
     width = width_of(dtype, outer)
     how = winograd_plan(geo, of_input, vector_lanes(dtype), width)
     blocks = how.blocks
     wide = -(-outer // width)
-    parts = _parts(wide, blocks.count * geo.groups)
+    parts = parts_of(wide, blocks.count * geo.groups)
     constants = Constants(
         winograd.convolve, how.places, how.inputs, how.outputs, *blocks.reads, *blocks.writes, how.images, geo.groups,
         inner, outer, how.channels, blocks.images, blocks.positions, blocks.window, how.breadth,
@@ -379,7 +225,7 @@ def _winograd(
     winograd.filter_points(w, points, *rest, int(of_input), tasks=blocks, serial=serial)
     bad = scratch(call.tasks, np.uint8)
     winograd.convolve(
-        source, points, out, *_given(ending, w), bad, call.constants, tasks=call.tasks, serial=serial
+        source, points, out, *given(ending, w), bad, call.constants, tasks=call.tasks, serial=serial
     )
     return not any_set(bad)
 
@@ -389,9 +235,9 @@ def _weight_winograd_call(geo: Geometry, dtype: np.dtype) -> Call:
     width = width_of(dtype, geo.outputs)
     how = winograd_plan(geo, False, vector_lanes(dtype), width)
     blocks, wide = how.blocks, -(-geo.outputs // width)
-    inner, outer, x_plane, g_plane = _ends(geo, of_input=False)
+    inner, outer, x_plane, g_plane = ends_of(geo, of_input=False)
     chunks = min(blocks.count, -(-LEAST_BLOCKS // geo.groups))
-    parts = _parts(wide, geo.groups * chunks)
+    parts = parts_of(wide, geo.groups * chunks)
     constants = Constants(
         winograd.sum_chunks, how.places, how.inputs, how.slope_places, how.slope_inputs, *blocks.reads, *blocks.writes,
         how.images, geo.groups, inner, outer, how.channels, blocks.images, blocks.window, how.breadth,
@@ -409,10 +255,5 @@ def _weight_winograd(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
     call = _weight_winograd_call(geo, g.dtype)
     sums, serial = scratch(call.size, g.dtype), geo.multiply_adds < SERIAL
     winograd.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
-    _add_chunks(sums, dw, geo, call, serial)
+    add_chunks(sums, dw, geo, call, serial)
     return all_finite(dw)
-
-
-def _parts(wide: int, blocks: int) -> int:
-    """Into how many parts the output channels are cut where there are few blocks."""
-    return min(wide, -(-LEAST_BLOCKS // blocks))

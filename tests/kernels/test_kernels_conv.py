@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import naive
 
-from autograd_core.kernels import conv, conv_methods, strip_calls
+from autograd_core.kernels import conv, conv_direct, conv_methods, strip_calls
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.conv_plan import plan
 from autograd_core.kernels.winograd_plan import fits
@@ -75,15 +75,15 @@ def methods(geo, dtype):
     """What takes this convolution: (method, way, function), the way forward, input or weight."""
     winograd = fits(geo, np.dtype(dtype))
     for way, of_input in (("forward", False), ("input", True)):
-        yield "in place", way, conv_methods._in_place
-        yield "windowed", way, conv_methods._windowed
+        yield "in place", way, conv_direct.in_place
+        yield "windowed", way, conv_direct.windowed
         if strip_calls.suits(geo, of_input):
             yield "strips", way, strip_calls.convolve
         if conv_methods._suits_stencil(geo, of_input):
             yield "stencils", way, conv_methods._stencil
         if winograd:
             yield "winograd", way, conv_methods._winograd
-    yield "direct", "weight", conv_methods._weight_direct
+    yield "direct", "weight", conv_direct.weight_grad
     if strip_calls.suits(geo, False):
         yield "strips", "weight", strip_calls.weight_grad
     if conv_methods._suits_stencil(geo, False) and geo.inputs <= conv_methods.conv_stencil.OUTER:
@@ -368,24 +368,25 @@ def test_every_method_in_guarded_memory_drawn(drawn, dtype):
 @pytest.mark.parametrize(
     ("inputs", "outputs", "stride", "dtype", "forward", "back", "weight"),
     [
-        (8, 4, 1, np.float32, "_stencil", "_direct", "_weight_direct"),
+        (8, 4, 1, np.float32, "_stencil", "convolve", "weight_grad"),
         (8, 8, 1, np.float32, "_winograd", "_winograd", "_weight_winograd"),
-        (8, 8, 1, np.float64, "_direct", "_direct", "_weight_direct"),
-        (8, 5, 1, np.float32, "_direct", "_direct", "_weight_direct"),
-        (4, 8, 1, np.float32, "_direct", "_stencil", "_weight_direct"),
+        (8, 8, 1, np.float64, "convolve", "convolve", "weight_grad"),
+        (8, 5, 1, np.float32, "convolve", "convolve", "weight_grad"),
+        (4, 8, 1, np.float32, "convolve", "_stencil", "weight_grad"),
         (4, 4, 2, np.float32, "_stencil", "_stencil", "_weight_stencil"),
-        (4, 4, 3, np.float32, "_direct", "_stencil", "_weight_direct"),
-        (5, 4, 2, np.float32, "_stencil", "_direct", "_weight_direct"),
+        (4, 4, 3, np.float32, "convolve", "_stencil", "weight_grad"),
+        (5, 4, 2, np.float32, "_stencil", "convolve", "weight_grad"),
     ],
 )
 def test_channels_stride_and_dtype_choose_the_method(
     inputs, outputs, stride, dtype, forward, back, weight, monkeypatch
 ):
     used = []
-    for name in ("_stencil", "_winograd", "_direct", "_weight_stencil", "_weight_winograd", "_weight_direct"):
-        method = getattr(conv_methods, name)
+    places = [(conv_methods, f"{way}{name}") for way in ("_", "_weight_") for name in ("stencil", "winograd")]
+    for module, name in [*places, (conv_direct, "convolve"), (conv_direct, "weight_grad")]:
+        method = getattr(module, name)
         monkeypatch.setattr(
-            conv_methods, name, lambda *given, name=name, method=method: used.append(name) or method(*given)
+            module, name, lambda *given, name=name, method=method: used.append(name) or method(*given)
         )
     how = {**PLAIN, "stride": (stride, stride), "padding": (1, 1)}
     check_family((2, inputs, 7, 9), (outputs, inputs, 3, 3), dtype, **how)
@@ -513,7 +514,7 @@ def test_a_window_that_does_not_fit_in_memory_is_an_error():
     w = np.ones((8, 1, 2, 2), np.float32)
     geo = geometry_of(x.shape, w.shape, **far)
     with pytest.raises(MemoryError, match=r"conv: .* numbers, 4,.* GB: give it less dilation"):
-        conv_methods._windowed(x.reshape(-1), w.reshape(-1), np.empty(8, np.float32), geo, False)
+        conv_direct.windowed(x.reshape(-1), w.reshape(-1), np.empty(8, np.float32), geo, False)
     assert not conv.conv_forward(x, w, **far).any()  # in place there is none
 
 

@@ -7,7 +7,7 @@ import pytest
 from kernels import naive
 from kernels.test_kernels_conv import PLAIN, agree, check_methods, numbers, what_is_not_finite
 
-from autograd_core.kernels import conv, conv_methods
+from autograd_core.kernels import conv, conv_direct, conv_methods
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.vector import VECTORS, width_of
 from autograd_core.kernels.winograd import aligned_points, stride_of
@@ -93,7 +93,7 @@ def test_the_longest_lines():
     for source, of_input in ((x, False), (g, True)):
         found, wanted = np.empty(g.size, np.float32), np.empty(g.size, np.float32)
         assert conv_methods._winograd(source.reshape(-1), w.reshape(-1), found, geo, of_input)
-        conv_methods._direct(source.reshape(-1), w.reshape(-1), wanted, geo, of_input)
+        conv_direct.convolve(source.reshape(-1), w.reshape(-1), wanted, geo, of_input)
         agree(found, wanted)
 
 
@@ -121,9 +121,9 @@ def test_what_the_method_does_not_take(change, dtype):
 
 def both_ways(geo, x, w, g):
     """(way, direct, winograd, sources, size of the result): calls on flat arrays."""
-    yield "forward", conv_methods._direct, conv_methods._winograd, (x, w), g.size, (geo, False)
-    yield "input", conv_methods._direct, conv_methods._winograd, (g, w), x.size, (geo, True)
-    yield "weight", conv_methods._weight_direct, conv_methods._weight_winograd, (g, x), w.size, (geo,)
+    yield "forward", conv_direct.convolve, conv_methods._winograd, (x, w), g.size, (geo, False)
+    yield "input", conv_direct.convolve, conv_methods._winograd, (g, w), x.size, (geo, True)
+    yield "weight", conv_direct.weight_grad, conv_methods._weight_winograd, (g, x), w.size, (geo,)
 
 
 @pytest.mark.parametrize("kind", ["normal", "relu"])
