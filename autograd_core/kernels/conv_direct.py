@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from autograd_core.kernels import conv_inplace, conv_meet, conv_tile, conv_tile_weight
+from autograd_core.kernels import conv_inplace, conv_meet, conv_tile, conv_tile_weight, conv_weight_plan
 from autograd_core.kernels.conv_call import (
     Array,
     Call,
@@ -20,8 +20,9 @@ from autograd_core.kernels.conv_call import (
 )
 from autograd_core.kernels.conv_geometry import Geometry
 from autograd_core.kernels.conv_plan import LEAST_BLOCKS, SERIAL, evenly, plan
+from autograd_core.kernels.conv_weight_plan import place_plan, window_plan
 from autograd_core.kernels.launch import Constants, scratch
-from autograd_core.kernels.vector import ROWS, width_of
+from autograd_core.kernels.vector import width_of
 
 # A task of the weight-gradient takes that many (output channel, tap): fewer, and copying its window would show.
 LEAST_SHARE = 288
@@ -88,27 +89,33 @@ def convolve(
 
 
 @lru_cache(maxsize=256)
-def _weight_call(geo: Geometry, dtype: np.dtype) -> Call:
+def _weight_call(geo: Geometry, dtype: np.dtype, windows: bool) -> Call:
     width = width_of(dtype, geo.outputs)
-    how = plan(geo, False, dtype.itemsize, conv_tile_weight.SLOPE_BYTES // (width * dtype.itemsize))
-    blocks, wide = how.blocks, -(-geo.outputs // width)
+    most = conv_tile_weight.SLOPE_BYTES // (width * dtype.itemsize)
+    how = window_plan(geo, dtype.itemsize, most) if windows else place_plan(geo, most)
+    wide = -(-geo.outputs // width)
     inner, outer, x_plane, g_plane = ends_of(geo, of_input=False)
-    rows = np.append(how.steps, how.steps[-1:].repeat(-how.steps.size % ROWS))
     # A task copies its windows anew: it takes so many output channels that this does not show.
     parts = min(wide, -(-geo.outputs * geo.taps // LEAST_SHARE))
-    chunks = min(blocks.count, -(-LEAST_BLOCKS // (geo.groups * parts)))
+    chunks = min(how.count, -(-LEAST_BLOCKS // (geo.groups * parts)))
+    terms = inner * geo.taps
     constants = Constants(
-        conv_tile_weight.sum_chunks, rows, np.arange(rows.size), how.rows[: blocks.images * blocks.positions],
-        *blocks.reads, *blocks.writes, geo.batch, geo.groups, inner, outer, blocks.images, blocks.positions,
-        blocks.window, x_plane, g_plane, width, chunks, parts,
+        conv_tile_weight.sum_chunks, how.blocks, how.passes, how.rows, how.targets, how.steps, how.places * width,
+        *how.reads, *how.writes, geo.batch, geo.groups, inner, outer, terms, how.images, how.positions, how.window,
+        x_plane, g_plane, width, chunks, parts,
     )  # fmt: skip
-    size = chunks * geo.groups * wide * rows.size * width
-    return Call(constants, chunks * geo.groups * parts, size, (rows.size, chunks, width, geo.groups * wide))
+    size = chunks * geo.groups * wide * terms * width
+    return Call(constants, chunks * geo.groups * parts, size, (terms, chunks, width, geo.groups * wide))
 
 
 def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
-    """dw from g and x."""
-    call = _weight_call(geo, g.dtype)
+    """dw from g and x, read in whichever way is the faster one."""
+    weight_sum(g, x, dw, geo, windows=not conv_weight_plan.suits(geo))
+
+
+def weight_sum(g: Array, x: Array, dw: Array, geo: Geometry, windows: bool) -> None:
+    """The same from windows or in place."""
+    call = _weight_call(geo, g.dtype, windows)
     sums, serial = scratch(call.size, g.dtype), geo.multiply_adds < SERIAL
     conv_tile_weight.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
     add_chunks(sums, dw, geo, call, serial)

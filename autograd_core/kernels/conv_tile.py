@@ -38,10 +38,17 @@ def aligned(count, like):
 
 
 @jit(inner=True)
+def clear(memory):
+    """Fill it with 0."""
+    for i in range(np.uint64(memory.size)):
+        memory[i] = 0
+
+
+@jit(inner=True)
 def aligned_zeros(count, like):
     """The same, filled with 0."""
     memory = aligned(count, like)
-    memory[:] = 0
+    clear(memory)
     return memory
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from functools import partial
 
 import numba
 import numpy as np
@@ -83,7 +84,8 @@ def methods(geo, dtype):
             yield "stencils", way, conv_methods._stencil
         if winograd:
             yield "winograd", way, conv_methods._winograd
-    yield "direct", "weight", conv_direct.weight_grad
+    yield "in place", "weight", partial(conv_direct.weight_sum, windows=False)
+    yield "windowed", "weight", partial(conv_direct.weight_sum, windows=True)
     if strip_calls.suits(geo, False):
         yield "strips", "weight", strip_calls.weight_grad
     if conv_methods._suits_stencil(geo, False) and geo.inputs <= conv_methods.conv_stencil.OUTER:
