@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.kernels import conv_direct, conv_product, conv_stencil, conv_tile, strip_calls, winograd
+from autograd_core.kernels import (
+    conv_direct,
+    conv_product,
+    conv_stencil,
+    conv_tile,
+    strip_calls,
+    winograd,
+    winograd_tiles_calls,
+)
 from autograd_core.kernels.conv_call import (
     Array,
     Call,
@@ -49,7 +57,8 @@ def convolve(
     elif _suits_product(geo) and blas() is not None:
         _product(source, w, out, geo, of_input)
     else:
-        if not (fits(geo, w.dtype) and _winograd(source, w, out, geo, of_input, ending)):
+        winograd_of = _winograd_tiles if winograd_tiles_calls.suits(geo, w.dtype) else _winograd
+        if not (fits(geo, w.dtype) and winograd_of(source, w, out, geo, of_input, ending)):
             conv_direct.convolve(source, w, out, geo, of_input, ending)
         return
     if ending is not None:
@@ -66,10 +75,13 @@ def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
         _weight_stencil(g, x, dw, geo)
     elif _suits_product(geo) and math.prod(geo.out) >= LONG_PRODUCT and blas() is not None:
         return _weight_product(g, x, dw, geo)
-    elif not (fits(geo, g.dtype) and _weight_winograd(g, x, dw, geo)):
-        conv_direct.weight_grad(g, x, dw, geo)
     else:
-        return
+        winograd_of = (
+            _weight_winograd_tiles if winograd_tiles_calls.suits_weight(geo, g.dtype) else _weight_winograd
+        )
+        if fits(geo, g.dtype) and winograd_of(g, x, dw, geo):
+            return
+        conv_direct.weight_grad(g, x, dw, geo)
     if not all_finite(dw):
         _weight_by_tap(g, x, dw, geo)
 
@@ -257,3 +269,15 @@ def _weight_winograd(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
     winograd.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
     add_chunks(sums, dw, geo, call, serial)
     return all_finite(dw)
+
+
+def _winograd_tiles(
+    source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
+) -> bool:
+    """_winograd with lanes along tiles."""
+    return winograd_tiles_calls.convolve(source, w, out, geo, of_input, *given(ending, w))
+
+
+def _weight_winograd_tiles(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
+    """The same for the weight-gradient."""
+    return winograd_tiles_calls.weight_grad(g, x, dw, geo)

@@ -1,19 +1,19 @@
 """The convolution's weight-gradient on the same register tile.
 
 dw[o, c, k] = Σ_n Σ_p g[n, o, p] · x[n, c, p·stride + k·dilation − padding]: lanes run over output channels o, the
-tile's rows over (c, k), the sum over positions p. Only g is rearranged (channels side by side); x is read in place or, where
-that would leave many rows of tiles empty, from padded windows (`conv_weight_plan`). The blocks are cut
-into a fixed number of chunks whose sums are added in order, so the threads' number does not change a bit.
+tile's rows over (c, k), the sum over positions p. Only g is rearranged (channels side by side); x is read in place or,
+where that would leave many rows of tiles empty, from padded windows (`conv_weight_plan`). The blocks are cut into a
+fixed number of chunks whose sums are added in order, so the threads' number does not change a bit.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import aligned_zeros, clear, fill_window, turn
+from autograd_core.kernels.conv_tile import aligned_zeros, channels_last, clear, fill_window, turn
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Floats, Ints, kernel
-from autograd_core.kernels.vector import ROWS, lanes_of, tile, transpose, transpose_to
+from autograd_core.kernels.vector import ROWS, lanes_of, tile, transpose
 
 # Bytes of a block's slopes: they are streamed for each tile of rows.
 SLOPE_BYTES = 32 << 10
@@ -31,22 +31,6 @@ def turn_back(source, at, plane, channels, count, scratch, to, width):
     for c in range(full, channels):
         for j in range(count):
             scratch[(to + j) * width + c] = source[at + c * plane + j]
-
-
-@jit(inner=True)
-def turn_runs(source, at, plane, channels, runs, first, past, scratch, places, begin):
-    """Runs of source[channel, position] into scratch[places[begin + position] + channel]."""
-    lanes, _ = lanes_of(scratch)
-    for r in range(first, past):
-        place, here, count = begin + runs[3 * r], at + runs[3 * r + 1], runs[3 * r + 2]
-        full = channels // lanes * lanes if count >= lanes else 0
-        for c in range(0, full, lanes):
-            for i in range(0, count, lanes):
-                j = min(i, count - lanes)
-                transpose_to(source, here + c * plane + j, plane, scratch, c, places, place + j)
-        for c in range(full, channels):
-            for j in range(count):
-                scratch[places[place + j] + c] = source[here + c * plane + j]
 
 
 @kernel
@@ -88,8 +72,8 @@ def sum_chunks(
                 clear(slopes)
             for n in range(images):
                 here = (((image + n) * groups + group) * outer + b * width) * g_plane
-                turn_runs(g, here, g_plane, channels, writes, first_write[block], first_write[block + 1], slopes,
-                          places, begin + n * positions)  # fmt: skip
+                channels_last(g, here, g_plane, channels, writes, first_write[block], first_write[block + 1], slopes, 0,
+                              places[begin + n * positions :])  # fmt: skip
             into = sums[((chunk * groups + group) * wide + b) * terms * width :]
             for p in range(5 * blocks[4 * block], 5 * blocks[4 * block + 1], 5):
                 fresh = index == first and passes[p + 4] == 0

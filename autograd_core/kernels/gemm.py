@@ -25,12 +25,11 @@ _LANES = BITS // (8 * _ITEM)
 _WIDTH = VECTORS * _LANES  # columns of a panel
 _LINE = _WIDTH * _ITEM  # bytes of its rows
 _DEPTH = 512  # its rows at most: 64 KB; 256 and 384 take 1.01–1.05 times as long (ten shapes)
-_ROOM = (
-    256 << 10
-)  # bytes of a block's panels, in the second-level cache; 128 KB take up to 1.05 times as long
+# Bytes of a block's panels, in the second-level cache; 128 KB take up to 1.05 times as long.
+_ROOM = 256 << 10
 # Rows of x that run over a block. One panel for all rows instead takes 1.2–1.6 times as long for 64 → 256 channels of
-# 56×56, where lines of the result are 12 KB apart; 16 and 64 rows take as long as 32.
-_STRIP = 4 * ROWS
+# 56×56, where lines of the result are 12 KB apart; 16 and 64 rows take as long as 32. Rows of xᵀ are packed as a panel.
+_STRIP = _WIDTH
 
 _WORD, _I32, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, _LANES)
@@ -88,17 +87,23 @@ def _rows(builder, first, step, count, present):
 # Panels ---------------------------------------------------------------------------------------------------------
 
 
-@intrinsic
-def _room(typing):
-    """The address of a block's panels on the stack; squares may reach beyond the last row."""
+def _room(size):
+    """An intrinsic for the address of panels of so many bytes on the stack; squares may reach beyond the last row."""
 
-    def emit(context, builder, signature, args):
-        with builder.goto_entry_block():
-            made = builder.alloca(_VECTOR, _ROOM // (_LANES * _ITEM) + VECTORS * _LANES)
-            made.align = 64
-        return builder.ptrtoint(made, _WORD)
+    @intrinsic
+    def room(typing):
+        def emit(context, builder, signature, args):
+            with builder.goto_entry_block():
+                made = builder.alloca(_VECTOR, size // (_LANES * _ITEM) + VECTORS * _LANES)
+                made.align = 64
+            return builder.ptrtoint(made, _WORD)
 
-    return types.int64(), emit
+        return types.int64(), emit
+
+    return room
+
+
+_block_room, _strip_room = _room(_ROOM), _room(_DEPTH * _LINE)
 
 
 @intrinsic
@@ -266,7 +271,7 @@ def _sgemm(order, x_order, y_order, m, n, k, alpha, x, x_lead, y, y_lead, beta, 
     """cblas_sgemm of row-major matrices for α = 1, β = 0 or 1 and k ≥ 1: out (m, n) = x (m, k) · y (k, n) + β · out."""
     x_row, x_step = (_ITEM, _ITEM * x_lead) if x_order == _TURNED else (_ITEM * x_lead, _ITEM)
     y_row, y_step = (_ITEM, _ITEM * y_lead) if y_order == _TURNED else (_ITEM * y_lead, _ITEM)
-    panels, out_row = _room(), _ITEM * out_lead
+    panels, strip, out_row = _block_room(), _strip_room(), _ITEM * out_lead
     blocks = (k + _DEPTH - 1) // _DEPTH
     for block in range(blocks):
         first = block * k // blocks
@@ -278,8 +283,11 @@ def _sgemm(order, x_order, y_order, m, n, k, alpha, x, x_lead, y, y_lead, beta, 
             _pack(panels, y + first * y_row + j * y_step, y_row, y_step, depth, columns)
             for i in range(0, m, _STRIP):
                 into, lines = out + i * out_row + j * _ITEM, x + i * x_row + first * x_step
-                rows = min(_STRIP, m - i)
-                _multiply(into, out_row, lines, x_row, x_step, rows, panels, depth, columns, add)
+                rows, row, step = min(_STRIP, m - i), x_row, x_step
+                if x_order == _TURNED:  # its rows lie across as many pages as it is deep
+                    _pack(strip, lines, x_step, _ITEM, depth, rows)
+                    lines, row, step = strip, _ITEM, _LINE
+                _multiply(into, out_row, lines, row, step, rows, panels, depth, columns, add)
 
 
 @cache

@@ -24,7 +24,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding
 import numba
-from numba.core import config
+from numba.core import config, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.serialize import dumps
 
@@ -312,6 +312,21 @@ def jit(
     if fast:
         options["fastmath"] = FAST
     dispatcher = numba.njit(**options)(function)
-    if not config.DISABLE_JIT and not inner:
-        dispatcher._cache = KernelCache(function)
+    if not config.DISABLE_JIT:
+        if inner:
+            _ignore_literals(dispatcher)
+        else:
+            dispatcher._cache = KernelCache(function)
     return dispatcher
+
+
+def _ignore_literals(dispatcher: Any) -> None:
+    """numba would compile a function that is called with 0 here and with a number there for each of them."""
+    typed = dispatcher.get_call_template
+
+    def template(args: Any, kws: Any) -> Any:
+        return typed(
+            tuple(map(types.unliteral, args)), {name: types.unliteral(kind) for name, kind in kws.items()}
+        )
+
+    dispatcher.get_call_template = template

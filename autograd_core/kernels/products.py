@@ -50,7 +50,8 @@ MOST_X, _MOST_OUT = 1 << 18, 1 << 19
 # Columns of one block, for which x is read once; an x so small that the result may be of any size.
 _ONE_BLOCK, _SMALL_X = 128, 1 << 16
 _LEAST_SIDE = 16  # rows and columns
-_LEAST, _LEAST_TURNED = 1 << 20, 1 << 12  # multiply-adds, and those with yᵀ
+_MOST_TURNED = 128  # rows of an xᵀ
+_LEAST, _LEAST_TURNED = 1 << 20, 1 << 16  # multiply-adds, and those with yᵀ: it takes a second to compile
 
 
 def suits_own(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dtype[Any]) -> bool:
@@ -58,11 +59,11 @@ def suits_own(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dt
 
     OpenBLAS's time for gemm's, over 50 shapes: 0.97–1.44, for yᵀ 1.04–2.4; small ones 0.6–1.2 (64×32 · 32×64 0.91), for
     yᵀ 1.3–3 (14 shapes from 16×16 · 16×16 on, of which one lost: 20×200 · 200×50, 0.87). Larger ones: 256×3136 ·
-    3136×64 1.16, 512×1024 · 1024×128 1.02, 1024×1024 · 1024×256 and 1000×1000 · 1000×1000 0.92–0.95. xᵀ is read across
-    its rows: 0.74–1.3. mlp784's step, compiled, takes 1.45 ms, all by BLAS 1.54; its eager step takes as long either
-    way, with xᵀ too. In vectors of 256 bits, on Zen 3, OpenBLAS was faster than the tile: 0.65–0.9.
+    3136×64 1.16, 512×1024 · 1024×128 1.02, 1024×1024 · 1024×256 and 1000×1000 · 1000×1000 0.92–0.95. xᵀ: 1.04–1.09
+    where its rows are few (784×128 · 128×256), 0.82–0.97 where they are many. In vectors of 256 bits, on Zen 3,
+    OpenBLAS was faster than the tile: 0.65–0.9.
     """
-    if BITS != 512 or x_turned or dtype != np.float32 or min(m, n) < _LEAST_SIDE:
+    if BITS != 512 or dtype != np.float32 or min(m, n) < _LEAST_SIDE or (x_turned and k > _MOST_TURNED):
         return False
     if m * k * n < (_LEAST_TURNED if y_turned else _LEAST):
         return False

@@ -78,7 +78,7 @@ class Mask:
         return self.builder.icmp_signed("<", self.kept, ir.Constant(self.kept.type, None))
 
 
-def _align(vector):
+def alignment(vector):
     return ir.Constant(_I32, 8 if isinstance(vector.element, ir.DoubleType) else 4)
 
 
@@ -105,7 +105,7 @@ class Reader:
                 found.append(load_vector(builder, pointer, vector))
             else:
                 place = builder.bitcast(pointer, vector.as_pointer())
-                rest = [_align(vector), self.masks[k].bits(), ir.Constant(vector, None)]
+                rest = [alignment(vector), self.masks[k].bits(), ir.Constant(vector, None)]
                 found.append(masked(builder, "load", vector, vector, [place, *rest]))
         return found
 
@@ -128,7 +128,7 @@ class Writer:
                 store_vector(builder, value, pointer)
             with last:
                 place = builder.bitcast(pointer, vector.as_pointer())
-                rest = [_align(vector), self.mask.bits()]
+                rest = [alignment(vector), self.mask.bits()]
                 masked(builder, "store", vector, ir.VoidType(), [value, place, *rest])
 
 

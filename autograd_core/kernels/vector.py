@@ -160,16 +160,19 @@ def tile(typing, out, targets, fresh, source, rows, at, wide, wide_at, steps, be
 
 
 @intrinsic
-def tile_lines(typing, out, out_at, fresh, source, at, row_step, step, wide, wide_at, count, width):
-    """out[out_at + r·width, :] (+)= Σ_{k < count} source[at + r·row_step + k·step] · wide[wide_at + k·width, :]
+def tile_lines(
+    typing, out, out_at, out_step, fresh, source, at, row_step, step, wide, wide_at, wide_step, count, width
+):
+    """out[out_at + r·out_step, :] (+)= Σ_{k < count} source[at + r·row_step + k·step] · wide[wide_at + k·wide_step, :]
 
     for r = 0 … ROWS−1: `tile` without tables, for short sums.
     """
     i = types.int64
-    signature = types.void(out, i, types.boolean, source, i, i, i, wide, i, i, i)
+    signature = types.void(out, i, i, types.boolean, source, i, i, i, wide, i, i, i, i)
 
     def emit(context, builder, sig, args):
-        (out_v, out_at, fresh, source_v, at, row_step, step, wide_v, wide_at, count, width) = args
+        out_v, out_at, out_step, fresh, *factors, count, width = args
+        source_v, at, row_step, step, wide_v, wide_at, wide_step = factors
         first, cell, wide_data = (
             offset(builder, data_of(context, builder, of, array), begin)
             for of, array, begin in ((source, source_v, at), (out, out_v, out_at), (wide, wide_v, wide_at))
@@ -177,20 +180,23 @@ def tile_lines(typing, out, out_at, fresh, source, at, row_step, step, wide, wid
         lines, cells = [first], [cell]
         for _ in range(1, ROWS):
             lines.append(offset(builder, lines[-1], row_step))
-            cells.append(offset(builder, cells[-1], width))
+            cells.append(offset(builder, cells[-1], out_step))
 
         def scalars(k):
             return [offset(builder, line, builder.mul(k, step)) for line in lines]
 
         kind, zero = vector_type(context, out), ir.Constant(count.type, 0)
-        _tile(builder, kind, cells, fresh, scalars, wide_data, zero, count, width)
+        _tile(builder, kind, cells, fresh, scalars, wide_data, zero, count, width, wide_step)
         return context.get_dummy_value()
 
     return signature, emit
 
 
-def _tile(builder, vector, cells, fresh, scalars, wide, begin, end, width):
-    """The sum of a tile, whose rows are stored to `cells`: with one vector a row, or with VECTORS, as `width` says."""
+def _tile(builder, vector, cells, fresh, scalars, wide, begin, end, width, wide_step=None):
+    """The sum of a tile, whose rows are stored to `cells`: with one vector a row, or with VECTORS, as `width` says.
+
+    The rows of `wide` are wide_step apart, or lie one behind the other.
+    """
     zero, lanes = ir.Constant(vector, None), vector.count
 
     def sums(vectors):
@@ -199,7 +205,8 @@ def _tile(builder, vector, cells, fresh, scalars, wide, begin, end, width):
         start = [builder.select(fresh, zero, load_vector(builder, piece, vector)) for piece in pieces]
 
         def operands(k):
-            line = offset(builder, wide, builder.mul(k, ir.Constant(k.type, vectors * lanes)))
+            step = wide_step or ir.Constant(k.type, vectors * lanes)
+            line = offset(builder, wide, builder.mul(k, step))
             return scalars(k), [load_vector(builder, offset(builder, line, end), vector) for end in ends]
 
         _sum_products(builder, pieces, start, operands, begin, end)

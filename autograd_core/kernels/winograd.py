@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import aligned, aligned_zeros, copy_run, finish, write_box
+from autograd_core.kernels.conv_tile import aligned, aligned_zeros, channels_last, copy_run, finish, write_box
 from autograd_core.kernels.conv_tile_weight import turn_back
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
 from autograd_core.kernels.vector import (
-    AHEAD,
     ROWS,
     lanes_of,
-    prefetch_read,
     tile_lines,
     transpose,
-    transpose_to,
 )
 from autograd_core.kernels.winograd_transform import (
     transform_filter,
@@ -37,24 +34,6 @@ from autograd_core.kernels.winograd_transform import (
 )  # fmt: skip
 
 SIDE, POINTS, TAPS = 6, 36, 9
-
-
-@jit(inner=True)
-def channels_last(source, at, plane, channels, reads, first, past, window, to, places):
-    """The runs of source[channel, position], into window[to + places[place] + channel]."""
-    lanes, _ = lanes_of(window)
-    for r in range(first, past):
-        place, begin, count = reads[3 * r], at + reads[3 * r + 1], reads[3 * r + 2]
-        full = channels // lanes * lanes if count >= lanes else 0
-        for c in range(0, full, lanes):
-            for i in range(0, count, lanes):
-                f = min(i, count - lanes)
-                for k in range(lanes):
-                    prefetch_read(source, begin + (c + k) * plane + f + AHEAD)
-                transpose_to(source, begin + c * plane + f, plane, window, to + c, places, place + f)
-        for c in range(full, channels):
-            for f in range(count):
-                window[to + places[place + f] + c] = source[begin + c * plane + f]
 
 
 @jit(inner=True)
@@ -171,8 +150,8 @@ def convolve(
         for p in range(POINTS):
             at = ((group * wide + b) * POINTS + p) * filter_step
             for j in range(0, tiles, ROWS):
-                tile_lines(sums, p * sum_step + j * width, True, points, p * step + j * channels, channels, 1,
-                           weights, at, channels, width)  # fmt: skip
+                tile_lines(sums, p * sum_step + j * width, width, True, points, p * step + j * channels, channels, 1,
+                           weights, at, width, channels, width)  # fmt: skip
         for t in range(tiles):
             for v in range(0, width, lanes):
                 transform_output(sums, t * width + v, SIDE * sum_step, sum_step,
@@ -238,8 +217,8 @@ def sum_chunks(
             for p in range(POINTS):
                 into = ((b - begin) * POINTS + p) * sum_step
                 for r in range(0, channels, ROWS):
-                    tile_lines(totals, into + r * width, index == start, points, p * step + r, 1, channels,
-                               slope_points, p * slope_step, tiles, width)  # fmt: skip
+                    tile_lines(totals, into + r * width, width, index == start, points, p * step + r, 1, channels,
+                               slope_points, p * slope_step, width, tiles, width)  # fmt: skip
     for b in range(begin, end):
         at = ((chunk * groups + group) * wide + b) * inner * taps * TAPS * width
         for c in range(inner):

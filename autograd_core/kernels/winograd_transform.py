@@ -90,6 +90,13 @@ def _product(builder: ir.IRBuilder, matrix: Matrix, values: list) -> list:
     return results
 
 
+def apply_stages(builder: ir.IRBuilder, stages: list[Matrix], values: list) -> list:
+    """The product of the stages · values."""
+    for stage in stages:
+        values = _product(builder, stage, values)
+    return values
+
+
 def sandwich(stages: list[Matrix]):
     """An intrinsic for out = M · in · Mᵀ on vectors, M the product of the stages.
 
@@ -97,11 +104,6 @@ def sandwich(stages: list[Matrix]):
     at + i·row_step + j·column_step.
     """
     inputs, outputs = stages[0].shape[1], stages[-1].shape[0]
-
-    def apply(builder, values):
-        for stage in stages:
-            values = _product(builder, stage, values)
-        return values
 
     @intrinsic
     def transform(typing, source, at, row_step, column_step, out, to, out_row_step, out_column_step):
@@ -115,11 +117,13 @@ def sandwich(stages: list[Matrix]):
                 context, builder, out, out_v, to, (outputs, out_row_step), (outputs, out_column_step)
             )
             columns = [
-                apply(builder, [vector.load_vector(builder, lines[i][j], kind) for i in range(inputs)])
+                apply_stages(
+                    builder, stages, [vector.load_vector(builder, lines[i][j], kind) for i in range(inputs)]
+                )
                 for j in range(inputs)
             ]
             for i in range(outputs):
-                row = apply(builder, [column[i] for column in columns])
+                row = apply_stages(builder, stages, [column[i] for column in columns])
                 for j in range(outputs):
                     vector.store_vector(builder, row[j], cells[i][j])
             return context.get_dummy_value()

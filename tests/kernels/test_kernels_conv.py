@@ -16,7 +16,9 @@ from kernels import naive
 from autograd_core.kernels import conv, conv_direct, conv_methods, strip_calls
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.conv_plan import plan
+from autograd_core.kernels.vector import BITS
 from autograd_core.kernels.winograd_plan import fits
+from autograd_core.kernels.winograd_tiles_plan import takes
 
 TOLERANCE = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-12}
 PLAIN = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
@@ -74,7 +76,7 @@ def geometry_of(x_shape, w_shape, stride, padding, dilation, groups):
 
 def methods(geo, dtype):
     """What takes this convolution: (method, way, function), the way forward, input or weight."""
-    winograd = fits(geo, np.dtype(dtype))
+    winograd, tiles = fits(geo, np.dtype(dtype)), takes(geo, np.dtype(dtype))
     for way, of_input in (("forward", False), ("input", True)):
         yield "in place", way, conv_direct.in_place
         yield "windowed", way, conv_direct.windowed
@@ -84,6 +86,8 @@ def methods(geo, dtype):
             yield "stencils", way, conv_methods._stencil
         if winograd:
             yield "winograd", way, conv_methods._winograd
+        if tiles:
+            yield "tiles", way, conv_methods._winograd_tiles
     yield "in place", "weight", partial(conv_direct.weight_sum, windows=False)
     yield "windowed", "weight", partial(conv_direct.weight_sum, windows=True)
     if strip_calls.suits(geo, False):
@@ -92,6 +96,8 @@ def methods(geo, dtype):
         yield "stencils", "weight", conv_methods._weight_stencil
     if winograd:
         yield "winograd", "weight", conv_methods._weight_winograd
+    if tiles:
+        yield "tiles", "weight", conv_methods._weight_winograd_tiles
 
 
 def check_methods(x_shape, w_shape, dtype, **how):
@@ -367,11 +373,16 @@ def test_every_method_in_guarded_memory_drawn(drawn, dtype):
     check_methods(x, w, dtype, **how)
 
 
+WEIGHTS = "_weight_winograd_tiles" if BITS == 512 else "_weight_winograd"
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "stride", "dtype", "forward", "back", "weight"),
     [
         (8, 4, 1, np.float32, "_stencil", "convolve", "weight_grad"),
-        (8, 8, 1, np.float32, "_winograd", "_winograd", "_weight_winograd"),
+        (8, 8, 1, np.float32, "_winograd_tiles", "_winograd_tiles", WEIGHTS),
+        (16, 27, 1, np.float32, "_winograd_tiles", "_winograd_tiles", "_weight_winograd"),
+        (8, 65, 1, np.float32, "_winograd", "_winograd", "_weight_winograd"),
         (8, 8, 1, np.float64, "convolve", "convolve", "weight_grad"),
         (8, 5, 1, np.float32, "convolve", "convolve", "weight_grad"),
         (4, 8, 1, np.float32, "convolve", "_stencil", "weight_grad"),
@@ -384,7 +395,8 @@ def test_channels_stride_and_dtype_choose_the_method(
     inputs, outputs, stride, dtype, forward, back, weight, monkeypatch
 ):
     used = []
-    places = [(conv_methods, f"{way}{name}") for way in ("_", "_weight_") for name in ("stencil", "winograd")]
+    ways = itertools.product(("_", "_weight_"), ("stencil", "winograd", "winograd_tiles"))
+    places = [(conv_methods, "".join(parts)) for parts in ways]
     for module, name in [*places, (conv_direct, "convolve"), (conv_direct, "weight_grad")]:
         method = getattr(module, name)
         monkeypatch.setattr(
@@ -586,10 +598,11 @@ def test_gradient_doors():
         conv.conv_weight_grad(g, X[:, :, 0], kernel=(3, 3), **how)
 
 
-ENDED = [  # x, w, stride, padding, groups: of stencils, of BLAS, of Winograd, of the direct sum, of no channels
+ENDED = [  # x, w, stride, padding, groups: of stencils, of BLAS, of Winograd twice, of the direct sum, of no channels
     ((2, 6, 9, 8), (6, 1, 3, 3), (1, 1), (1, 1), 6),
     ((2, 7, 5, 6), (9, 7, 1, 1), (1, 1), (0, 0), 1),
     ((3, 8, 9, 10), (17, 8, 3, 3), (1, 1), (1, 1), 1),
+    ((3, 8, 9, 10), (65, 8, 3, 3), (1, 1), (1, 1), 1),
     ((3, 4, 9, 10), (34, 2, 3, 3), (2, 1), (1, 0), 2),
     ((2, 0, 5, 5), (3, 0, 3, 3), (1, 1), (1, 1), 1),
 ]
@@ -608,7 +621,7 @@ def test_bias_and_relu_are_done_before_the_result_is_stored(x_shape, w_shape, st
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize(("x_shape", "w_shape", "stride", "padding", "groups"), ENDED[:4])
+@pytest.mark.parametrize(("x_shape", "w_shape", "stride", "padding", "groups"), ENDED[:5])
 def test_what_is_not_finite_passes_through_bias_and_relu(x_shape, w_shape, stride, padding, groups, bad):
     how = {"stride": stride, "padding": padding, "dilation": (1, 1), "groups": groups}
     x, w, bias = (numbers(shape, np.float32, k) for k, shape in enumerate((x_shape, w_shape, w_shape[:1])))

@@ -7,13 +7,15 @@ import pytest
 from kernels import naive
 from kernels.test_kernels_conv import PLAIN, agree, check_methods, numbers, what_is_not_finite
 
-from autograd_core.kernels import conv, conv_direct, conv_methods
+from autograd_core.kernels import conv, conv_direct, conv_methods, winograd_tiles_calls
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.vector import VECTORS, width_of
 from autograd_core.kernels.winograd import aligned_points, stride_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
+from autograd_core.kernels.winograd_tiles_plan import tiles_plan
 
 ALL = {("winograd", "forward"), ("winograd", "input"), ("winograd", "weight")}
+PLANE = ALL | {("tiles", "forward"), ("tiles", "input"), ("tiles", "weight")}  # of two dimensions
 FLOAT32 = np.dtype(np.float32)
 
 
@@ -29,7 +31,7 @@ def blocks_of(geo, of_input=False):
 
 def check(x_shape, outputs, padding, groups=1):
     how = {**PLAIN, "padding": padding, "groups": groups}
-    assert check_methods(x_shape, (outputs, x_shape[1] // groups, 3, 3), np.float32, **how) >= ALL
+    assert check_methods(x_shape, (outputs, x_shape[1] // groups, 3, 3), np.float32, **how) >= PLANE
 
 
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1), (2, 2), (0, 2), (2, 1)])
@@ -92,9 +94,10 @@ def test_the_longest_lines():
     x, w, g = (numbers(shape, np.float32) for shape in (geo.x_shape, geo.w_shape, geo.y_shape))
     for source, of_input in ((x, False), (g, True)):
         found, wanted = np.empty(g.size, np.float32), np.empty(g.size, np.float32)
-        assert conv_methods._winograd(source.reshape(-1), w.reshape(-1), found, geo, of_input)
         conv_direct.convolve(source.reshape(-1), w.reshape(-1), wanted, geo, of_input)
-        agree(found, wanted)
+        for method in (conv_methods._winograd, conv_methods._winograd_tiles):
+            assert method(source.reshape(-1), w.reshape(-1), found, geo, of_input)
+            agree(found, wanted)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +124,11 @@ def test_what_the_method_does_not_take(change, dtype):
 
 def both_ways(geo, x, w, g):
     """(way, direct, winograd, sources, size of the result): calls on flat arrays."""
-    yield "forward", conv_direct.convolve, conv_methods._winograd, (x, w), g.size, (geo, False)
-    yield "input", conv_direct.convolve, conv_methods._winograd, (g, w), x.size, (geo, True)
-    yield "weight", conv_direct.weight_grad, conv_methods._weight_winograd, (g, x), w.size, (geo,)
+    for method in (conv_methods._winograd, conv_methods._winograd_tiles):
+        yield "forward", conv_direct.convolve, method, (x, w), g.size, (geo, False)
+        yield "input", conv_direct.convolve, method, (g, w), x.size, (geo, True)
+    for method in (conv_methods._weight_winograd, conv_methods._weight_winograd_tiles):
+        yield "weight", conv_direct.weight_grad, method, (g, x), w.size, (geo,)
 
 
 @pytest.mark.parametrize("kind", ["normal", "relu"])
@@ -144,10 +149,12 @@ def test_its_error_is_at_most_ten_times_that_of_the_direct_sum(channels, kind, r
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_number_that_is_not_finite_goes_where_the_sum_takes_it(bad):
+@pytest.mark.parametrize(("outputs", "tiles"), [(9, True), (65, False)])
+def test_a_number_that_is_not_finite_goes_where_the_sum_takes_it(outputs, tiles, bad):
     how = {**PLAIN, "padding": (1, 1)}
-    geo = geometry_of((2, 8, 9, 10), 9)
+    geo = geometry_of((2, 8, 9, 10), outputs)
     assert fits(geo, FLOAT32)
+    assert winograd_tiles_calls.suits(geo, FLOAT32) == tiles
     x, w, g = (numbers(shape, np.float32) for shape in (geo.x_shape, geo.w_shape, geo.y_shape))
 
     def check(found, wanted):
@@ -191,6 +198,35 @@ def test_large_numbers_that_overflow_in_the_transform_only_are_summed_directly()
         direct(first, second, wanted, *rest)
         assert np.isfinite(wanted).all()
         np.testing.assert_array_equal(doors[way]().reshape(-1), wanted)
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("tiles", [64, 128])
+@pytest.mark.parametrize(
+    ("x_shape", "padding"),
+    [((5, 8, 7, 9), 1), ((33, 8, 9, 8), 0), ((2, 8, 120, 13), 2), ((1, 8, 30, 301), 1)],
+)
+def test_blocks_of_tiles_store_each_output_once(x_shape, padding, tiles, lanes):
+    for of_input in (False, True):
+        geo = geometry_of(x_shape, 8, (padding, padding))
+        how = tiles_plan(geo, of_input, lanes, tiles)
+        high, wide = (geo.size if of_input else geo.out)[1:]
+        stored = np.zeros((x_shape[0] + how.box, high, wide), int)
+        places = how.places.reshape(how.spatial, -1, 4)
+        for block in range(how.count):
+            for image, place, column, lines in places[block % how.spatial]:
+                n, first = (
+                    block // how.spatial * how.box + image // (8 * high * wide),
+                    (place - column) // wide,
+                )
+                stored[n, first : first + lines, max(column, 0) : max(column + lanes // 2, 0)] += 1
+        np.testing.assert_array_equal(stored[: x_shape[0]], 1)
+
+
+def test_some_blocks_of_tiles_hold_several_images_and_some_a_part_of_one():
+    small, large = (tiles_plan(geometry_of((17, 8, *size), 8), False, 16, 64) for size in ((7, 9), (120, 13)))
+    assert 17 % small.box
+    assert large.spatial > 1
 
 
 def test_rows_that_fill_up_a_tile_are_zeros():
