@@ -34,16 +34,19 @@ from autograd_core.kernels.conv_call import (
 from autograd_core.kernels.conv_geometry import Geometry
 from autograd_core.kernels.conv_plan import LEAST_BLOCKS, MOST_TASKS, SERIAL, evenly
 from autograd_core.kernels.launch import Constants, all_finite, any_set, scratch, table
-from autograd_core.kernels.products import MOST_X, blas, function_of
+from autograd_core.kernels.products import MOST_X, blas, function_of, suits_own
 from autograd_core.kernels.stencil_plan import SEGMENT, StencilPlan, stencil_plan
 from autograd_core.kernels.vector import BITS, vector_lanes, width_of
 from autograd_core.kernels.winograd_plan import fits, winograd_plan
 
 # A product's images are cut until there are that many tasks, of that many positions at least.
 LEAST_IMAGES, LEAST_POSITIONS = 8, 256
-# Positions from which a product sums a weight-gradient faster than the register tile: in 512 bits any number (18 shapes
-# of 1 to 784 positions: 0.43–0.94 of the time, by the own product or BLAS), on Zen 3 a thousand.
-LONG_PRODUCT = 0 if BITS == 512 else 1024
+# Positions from which a product sums a weight-gradient faster than the register tile: in 512 bits the tile takes
+# 0.26–0.94 of the time for fewer (8 shapes of 1 to 49), 0.79–1.19 for 64, on Zen 3 a thousand.
+LONG_PRODUCT = 64 if BITS == 512 else 1024
+# Most output channels for which a weight-gradient is x · gᵀ, its transpose, for the own product packs the right one:
+# 0.87–0.94 of the time for 64 and 128 (7 shapes with more input channels), 1.08 for 256.
+MOST_PACKED = 128
 
 
 def convolve(
@@ -193,13 +196,18 @@ def _weight_product(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
     inputs, outputs, plane, _ = ends_of(geo, of_input=False)
     chunks = min(geo.batch, LEAST_IMAGES)
     sums = scratch(chunks * outputs * inputs, g.dtype)
-    terms = evenly(plane, max(1, MOST_X // outputs))
-    function = function_of(outputs, terms, inputs, 0, 1, g.dtype)
+    turned = outputs < inputs and outputs <= MOST_PACKED and suits_own(inputs, plane, outputs, 0, 1, g.dtype)
+    left, right, rows, columns = (x, g, inputs, outputs) if turned else (g, x, outputs, inputs)
+    terms = evenly(plane, max(1, MOST_X // rows))
+    function = function_of(rows, terms, columns, 0, 1, g.dtype)
     conv_product.sum_chunks(
-        g, x, sums, function, g.itemsize, geo.batch, inputs, outputs, plane, terms, chunks,
+        left, right, sums, function, g.itemsize, geo.batch, columns, rows, plane, terms, chunks,
         tasks=chunks, serial=geo.multiply_adds < SERIAL,
     )  # fmt: skip
-    conv_product.add_chunks(sums, dw, chunks, tasks=1, serial=True)
+    added = scratch(dw.size, dw.dtype) if turned else dw
+    conv_product.add_chunks(sums, added, chunks, tasks=1, serial=True)
+    if turned:
+        conv_product.turn_weights(added, dw, inputs, outputs, tasks=1, serial=True)
 
 
 # Winograd's -----------------------------------------------------------------------------------------------------
