@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autograd_core.kernels import checks, conv_methods
+from autograd_core.kernels.conv_call import Ending, no_bias
 from autograd_core.kernels.conv_geometry import Geometry, geometry
-from autograd_core.kernels.conv_methods import Ending, no_bias
 
 
 def conv_forward(

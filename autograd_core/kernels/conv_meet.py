@@ -45,6 +45,9 @@ class Class(NamedTuple):
     origins: Table  # where in the source a tap of offset 0 would be
 
 
+Parts = Sequence[Sequence[Class]]  # of each axis, what lies in a block
+
+
 class Meeting(NamedTuple):
     """An axis: how far its taps reach, in which order those of a class lie side by side, and its classes."""
 
@@ -162,19 +165,18 @@ def meet_plan(geo: Geometry, of_input: bool) -> MeetPlan:
     blocks, passes, rows, targets = [], [], [], []
     filled = 0
     for start in starts:
-        parts = [_part(axis.classes, at, at + length) for axis, at, length in zip(axes, start, box)]
-        corner = [_clipped(min(int(c.origins.min()) for c in part), n) for part, n in zip(parts, source)]
-        kind = tuple(
-            (each.taps, *(each.positions - at).tolist(), *(each.origins - low).tolist())
-            for part, at, low in zip(parts, start, corner) for each in part
-        )  # fmt: skip
+        parts = [part(axis.classes, at, at + length) for axis, at, length in zip(axes, start, box)]
+        corner = corner_of(parts, source)
+        kind = look_of(parts, start, corner)
         if kind not in known:
             begin = len(passes)
             for classes in itertools.product(*parts):
                 origins, positions = ([each[i] for each in classes] for i in (2, 1))
-                row = _places(images, image_step, strides(source), origins, corner)
+                row = whole_tiles(spread(images, image_step, strides(source), origins, corner))
                 rows.append(row)
-                targets.append(_places(images, math.prod(box), strides(three(box)), positions, start))
+                targets.append(
+                    whole_tiles(spread(images, math.prod(box), strides(three(box)), positions, start))
+                )
                 for i, (first, past) in enumerate(terms.of(*classes)):
                     passes.append([filled, filled + row.size, first, past, min(i, 1)])
                 filled += row.size
@@ -182,12 +184,12 @@ def meet_plan(geo: Geometry, of_input: bool) -> MeetPlan:
         blocks.append([*known[kind], sum(o * u for o, u in zip(corner, strides(source)))])
     longest = max(1, *(past - first for _, _, first, past, _ in passes))
     return MeetPlan(
-        images, math.prod(box), len(starts) * geo.batch // images, _flat(blocks), _flat(passes), _flat(rows),
-        _flat(targets), _flat(terms.steps), tuple(terms.taps), longest, runs(three(box), starts, out),
+        images, math.prod(box), len(starts) * geo.batch // images, flat(blocks), flat(passes), flat(rows),
+        flat(targets), flat(terms.steps), tuple(terms.taps), longest, runs(three(box), starts, out),
     )  # fmt: skip
 
 
-def _part(classes: Iterable[Class], low: int, high: int) -> list[Class]:
+def part(classes: Iterable[Class], low: int, high: int) -> list[Class]:
     """What of an axis's classes lies in a block."""
     found = []
     for each in classes:
@@ -197,20 +199,32 @@ def _part(classes: Iterable[Class], low: int, high: int) -> list[Class]:
     return found
 
 
-def _clipped(at: int, size: int) -> int:
-    """A place inside, so that a block's source begins in the array."""
-    return min(max(at, 0), size - 1)
+def corner_of(parts: Parts, source: Three) -> list[int]:
+    """Where in the source a block begins: a place inside, so that it begins in the array."""
+    lowest = (min(int(each.origins.min()) for each in classes) for classes in parts)
+    return [min(max(at, 0), size - 1) for at, size in zip(lowest, source)]
 
 
-def _places(
-    images: int, image_step: int, steps: Three, along: Sequence[Table], begin: Sequence[int]
-) -> Table:
-    """Places of the positions of some images from `begin` on, filled up to whole tiles with the last one."""
+def look_of(parts: Parts, start: Sequence[int], corner: Sequence[int]) -> object:
+    """What blocks have in common that look the same."""
+    return tuple(
+        (each.taps, *(each.positions - at).tolist(), *(each.origins - low).tolist())
+        for classes, at, low in zip(parts, start, corner) for each in classes
+    )  # fmt: skip
+
+
+def spread(images: int, image_step: int, steps: Three, along: Sequence[Table], begin: Sequence[int]) -> Table:
+    """Places of the positions of some images from `begin` on."""
     found = np.arange(images) * image_step
     for each, first, step in zip(along, begin, steps):
         found = np.add.outer(found, (each - first) * step).ravel()
-    return np.append(found, found[-1:].repeat(-found.size % ROWS))
+    return found
 
 
-def _flat(tables: Iterable[npt.ArrayLike]) -> Table:
+def whole_tiles(numbers: Table) -> Table:
+    """The numbers, the last one repeated to fill whole tiles."""
+    return np.append(numbers, numbers[-1:].repeat(-numbers.size % ROWS))
+
+
+def flat(tables: Iterable[npt.ArrayLike]) -> Table:
     return table(np.concatenate([np.asarray(each, np.int64) for each in tables]))

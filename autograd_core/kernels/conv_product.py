@@ -47,7 +47,7 @@ def sum_chunks(
     task: int, g: Floats, x: Floats, sums: Floats, function: int, size: int, batch: int, inputs: int, outputs: int,
     plane: int, terms: int, chunks: int,
 ) -> None:  # fmt: skip
-    """sums (chunks, outputs, inputs): each chunk's images' g (outputs, plane) · xᵀ, x being (inputs, plane).
+    """sums (chunks, outputs, inputs): each chunk's images' g (outputs, plane) · xᵀ, x being (inputs, plane), or turned.
 
     `terms` positions are summed at a go.
     """

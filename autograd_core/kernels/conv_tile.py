@@ -21,6 +21,7 @@ from autograd_core.kernels.vector import (
     shift_lines,
     tile,
     transpose,
+    transpose_to,
 )
 
 # Most bytes of weights, for some terms (channel, tap), of one go: they are read again for each tile of a block of
@@ -38,10 +39,17 @@ def aligned(count, like):
 
 
 @jit(inner=True)
+def clear(memory):
+    """Fill it with 0."""
+    for i in range(np.uint64(memory.size)):
+        memory[i] = 0
+
+
+@jit(inner=True)
 def aligned_zeros(count, like):
     """The same, filled with 0."""
     memory = aligned(count, like)
-    memory[:] = 0
+    clear(memory)
     return memory
 
 
@@ -83,6 +91,24 @@ def turn(scratch, at, width, count, channels, out, to, plane):
     for c in range(full, channels):
         for j in range(count):
             out[to + c * plane + j] = scratch[(at + j) * width + c]
+
+
+@jit(inner=True)
+def channels_last(source, at, plane, channels, reads, first, past, window, to, places):
+    """The runs of source[channel, position], into window[to + places[place] + channel]."""
+    lanes, _ = lanes_of(window)
+    for r in range(first, past):
+        place, begin, count = reads[3 * r], at + reads[3 * r + 1], reads[3 * r + 2]
+        full = channels // lanes * lanes if count >= lanes else 0
+        for c in range(0, full, lanes):
+            for i in range(0, count, lanes):
+                f = min(i, count - lanes)
+                for k in range(lanes):
+                    prefetch_read(source, begin + (c + k) * plane + f + AHEAD)
+                transpose_to(source, begin + c * plane + f, plane, window, to + c, places, place + f)
+        for c in range(full, channels):
+            for f in range(count):
+                window[to + places[place + f] + c] = source[begin + c * plane + f]
 
 
 @jit(inner=True)

@@ -1,15 +1,16 @@
 """The convolution's weight-gradient on the same register tile.
 
 dw[o, c, k] = Σ_n Σ_p g[n, o, p] · x[n, c, p·stride + k·dilation − padding]: lanes run over output channels o, the
-tile's rows over (c, k), the sum over positions p. Only g is rearranged (channels side by side). The blocks are cut
-into a fixed number of chunks whose sums are added in order, so the threads' number does not change a bit.
+tile's rows over (c, k), the sum over positions p. Only g is rearranged (channels side by side); x is read in place or,
+where that would leave many rows of tiles empty, from padded windows (`conv_weight_plan`). The blocks are cut into a
+fixed number of chunks whose sums are added in order, so the threads' number does not change a bit.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import aligned_zeros, fill_window, turn
+from autograd_core.kernels.conv_tile import aligned_zeros, channels_last, clear, fill_window, turn
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Floats, Ints, kernel
 from autograd_core.kernels.vector import ROWS, lanes_of, tile, transpose
@@ -34,42 +35,51 @@ def turn_back(source, at, plane, channels, count, scratch, to, width):
 
 @kernel
 def sum_chunks(
-    task: int, g: Floats, x: Floats, sums: Floats, rows: Ints, places: Ints, steps: Ints, reads: Ints,
-    first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int, outer: int, box: int,
-    positions: int, size: int, x_plane: int, g_plane: int, width: int, chunks: int, parts: int,
+    task: int, g: Floats, x: Floats, sums: Floats, blocks: Ints, passes: Ints, rows: Ints, targets: Ints, steps: Ints,
+    places: Ints, reads: Ints, first_read: Ints, writes: Ints, first_write: Ints, batch: int, groups: int, inner: int,
+    outer: int, terms: int, box: int, positions: int, size: int, x_plane: int, g_plane: int, width: int, chunks: int,
+    parts: int,
 ) -> None:  # fmt: skip
-    """sums (chunk, group, block of output channels, row, width), each summed over the chunk's blocks of positions.
+    """sums (chunk, group, block of output channels, term, width), each summed over the chunk's blocks of positions.
 
-    g (batch, groups·outer, g_plane), x (batch, groups·inner, x_plane); rows: window offset of each (channel, tap),
-    steps: of each position. A task is a chunk of the blocks, for a part of the output channels of a group.
+    g (batch, groups·outer, g_plane), x (batch, groups·inner, x_plane), read in windows of `size` or, where that is 0,
+    in place; rows: offset of each (channel, tap), steps: of each position. A task is a chunk of the blocks, for a part
+    of the output channels of a group.
     """
     wide = (outer + width - 1) // width
-    spatial = first_read.size - 1
-    blocks = (batch + box - 1) // box * spatial
+    spatial = first_write.size - 1
+    all_blocks = (batch + box - 1) // box * spatial
     part, group, chunk = task % parts, task // parts % groups, task // parts // groups
     window = np.zeros(inner * box * size, g.dtype)
     slopes = aligned_zeros(box * positions * width, g)
-    first, past = chunk * blocks // chunks, (chunk + 1) * blocks // chunks
+    first, past = chunk * all_blocks // chunks, (chunk + 1) * all_blocks // chunks
     for index in range(first, past):
         image, block = index // spatial * box, index % spatial
         images = min(box, batch - image)
-        if index > first and (spatial > 1 or images < box):  # else the same places are filled again
-            window[:] = 0
-            slopes[:] = 0
-        fill_window(x, (image * groups + group) * inner * x_plane, groups * inner * x_plane, x_plane,
-                    inner, images, reads, first_read[block], first_read[block + 1], window, size, box)  # fmt: skip
+        at = (image * groups + group) * inner * x_plane
+        source = x[at + blocks[4 * block + 2] :]
+        if size:
+            if index > first and (spatial > 1 or images < box):  # else the same places are filled again
+                clear(window)
+                clear(slopes)
+            fill_window(x, at, groups * inner * x_plane, x_plane,
+                        inner, images, reads, first_read[block], first_read[block + 1], window, size, box)  # fmt: skip
+            source = window
+        begin = blocks[4 * block + 3]
         for b in range(part * wide // parts, (part + 1) * wide // parts):
             channels = min(width, outer - b * width)
             if channels < width:
-                slopes[:] = 0
+                clear(slopes)
             for n in range(images):
-                at = (((image + n) * groups + group) * outer + b * width) * g_plane
-                for r in range(first_write[block], first_write[block + 1]):
-                    turn_back(g, at + writes[3 * r + 1], g_plane, channels, writes[3 * r + 2],
-                              slopes, n * positions + writes[3 * r], width)  # fmt: skip
-            into = sums[((chunk * groups + group) * wide + b) * rows.size * width :]
-            for r in range(0, rows.size, ROWS):
-                tile(into, places, index == first, window, rows, r, slopes, 0, steps, 0, steps.size, width)
+                here = (((image + n) * groups + group) * outer + b * width) * g_plane
+                channels_last(g, here, g_plane, channels, writes, first_write[block], first_write[block + 1], slopes, 0,
+                              places[begin + n * positions :])  # fmt: skip
+            into = sums[((chunk * groups + group) * wide + b) * terms * width :]
+            for p in range(5 * blocks[4 * block], 5 * blocks[4 * block + 1], 5):
+                fresh = index == first and passes[p + 4] == 0
+                for r in range(passes[p], passes[p + 1], ROWS):
+                    tile(into, targets, fresh, source, rows, r,
+                         slopes, -begin * width, steps, passes[p + 2], passes[p + 3], width)  # fmt: skip
 
 
 @kernel

@@ -325,6 +325,8 @@ def _ignore_literals(dispatcher: Any) -> None:
     typed = dispatcher.get_call_template
 
     def template(args: Any, kws: Any) -> Any:
-        return typed(tuple(map(types.unliteral, args)), {name: types.unliteral(kind) for name, kind in kws.items()})
+        return typed(
+            tuple(map(types.unliteral, args)), {name: types.unliteral(kind) for name, kind in kws.items()}
+        )
 
     dispatcher.get_call_template = template

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import aligned, aligned_zeros, copy_run, finish, write_box
+from autograd_core.kernels.conv_tile import aligned, aligned_zeros, channels_last, copy_run, finish, write_box
 from autograd_core.kernels.conv_tile_weight import turn_back
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
 from autograd_core.kernels.vector import (
-    AHEAD,
     ROWS,
     lanes_of,
-    prefetch_read,
     tile_lines,
     transpose,
-    transpose_to,
 )
 from autograd_core.kernels.winograd_transform import (
     transform_filter,
@@ -37,24 +34,6 @@ from autograd_core.kernels.winograd_transform import (
 )  # fmt: skip
 
 SIDE, POINTS, TAPS = 6, 36, 9
-
-
-@jit(inner=True)
-def channels_last(source, at, plane, channels, reads, first, past, window, to, places):
-    """The runs of source[channel, position], into window[to + places[place] + channel]."""
-    lanes, _ = lanes_of(window)
-    for r in range(first, past):
-        place, begin, count = reads[3 * r], at + reads[3 * r + 1], reads[3 * r + 2]
-        full = channels // lanes * lanes if count >= lanes else 0
-        for c in range(0, full, lanes):
-            for i in range(0, count, lanes):
-                f = min(i, count - lanes)
-                for k in range(lanes):
-                    prefetch_read(source, begin + (c + k) * plane + f + AHEAD)
-                transpose_to(source, begin + c * plane + f, plane, window, to + c, places, place + f)
-        for c in range(full, channels):
-            for f in range(count):
-                window[to + places[place + f] + c] = source[begin + c * plane + f]
 
 
 @jit(inner=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from functools import partial
 
 import numba
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import naive
 
-from autograd_core.kernels import conv, conv_methods, strip_calls
+from autograd_core.kernels import conv, conv_direct, conv_methods, strip_calls
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.conv_plan import plan
 from autograd_core.kernels.vector import BITS
@@ -77,8 +78,8 @@ def methods(geo, dtype):
     """What takes this convolution: (method, way, function), the way forward, input or weight."""
     winograd, tiles = fits(geo, np.dtype(dtype)), takes(geo, np.dtype(dtype))
     for way, of_input in (("forward", False), ("input", True)):
-        yield "in place", way, conv_methods._in_place
-        yield "windowed", way, conv_methods._windowed
+        yield "in place", way, conv_direct.in_place
+        yield "windowed", way, conv_direct.windowed
         if strip_calls.suits(geo, of_input):
             yield "strips", way, strip_calls.convolve
         if conv_methods._suits_stencil(geo, of_input):
@@ -87,7 +88,8 @@ def methods(geo, dtype):
             yield "winograd", way, conv_methods._winograd
         if tiles:
             yield "tiles", way, conv_methods._winograd_tiles
-    yield "direct", "weight", conv_methods._weight_direct
+    yield "in place", "weight", partial(conv_direct.weight_sum, windows=False)
+    yield "windowed", "weight", partial(conv_direct.weight_sum, windows=True)
     if strip_calls.suits(geo, False):
         yield "strips", "weight", strip_calls.weight_grad
     if conv_methods._suits_stencil(geo, False) and geo.inputs <= conv_methods.conv_stencil.OUTER:
@@ -377,29 +379,28 @@ WEIGHTS = "_weight_winograd_tiles" if BITS == 512 else "_weight_winograd"
 @pytest.mark.parametrize(
     ("inputs", "outputs", "stride", "dtype", "forward", "back", "weight"),
     [
-        (8, 4, 1, np.float32, "_stencil", "_direct", "_weight_direct"),
+        (8, 4, 1, np.float32, "_stencil", "convolve", "weight_grad"),
         (8, 8, 1, np.float32, "_winograd_tiles", "_winograd_tiles", WEIGHTS),
         (16, 27, 1, np.float32, "_winograd_tiles", "_winograd_tiles", "_weight_winograd"),
         (8, 65, 1, np.float32, "_winograd", "_winograd", "_weight_winograd"),
-        (8, 8, 1, np.float64, "_direct", "_direct", "_weight_direct"),
-        (8, 5, 1, np.float32, "_direct", "_direct", "_weight_direct"),
-        (4, 8, 1, np.float32, "_direct", "_stencil", "_weight_direct"),
+        (8, 8, 1, np.float64, "convolve", "convolve", "weight_grad"),
+        (8, 5, 1, np.float32, "convolve", "convolve", "weight_grad"),
+        (4, 8, 1, np.float32, "convolve", "_stencil", "weight_grad"),
         (4, 4, 2, np.float32, "_stencil", "_stencil", "_weight_stencil"),
-        (4, 4, 3, np.float32, "_direct", "_stencil", "_weight_direct"),
-        (5, 4, 2, np.float32, "_stencil", "_direct", "_weight_direct"),
+        (4, 4, 3, np.float32, "convolve", "_stencil", "weight_grad"),
+        (5, 4, 2, np.float32, "_stencil", "convolve", "weight_grad"),
     ],
 )
 def test_channels_stride_and_dtype_choose_the_method(
     inputs, outputs, stride, dtype, forward, back, weight, monkeypatch
 ):
     used = []
-    for name in (
-        "_stencil", "_winograd", "_winograd_tiles", "_direct",
-        "_weight_stencil", "_weight_winograd", "_weight_winograd_tiles", "_weight_direct",
-    ):  # fmt: skip
-        method = getattr(conv_methods, name)
+    ways = itertools.product(("_", "_weight_"), ("stencil", "winograd", "winograd_tiles"))
+    places = [(conv_methods, "".join(parts)) for parts in ways]
+    for module, name in [*places, (conv_direct, "convolve"), (conv_direct, "weight_grad")]:
+        method = getattr(module, name)
         monkeypatch.setattr(
-            conv_methods, name, lambda *given, name=name, method=method: used.append(name) or method(*given)
+            module, name, lambda *given, name=name, method=method: used.append(name) or method(*given)
         )
     how = {**PLAIN, "stride": (stride, stride), "padding": (1, 1)}
     check_family((2, inputs, 7, 9), (outputs, inputs, 3, 3), dtype, **how)
@@ -527,7 +528,7 @@ def test_a_window_that_does_not_fit_in_memory_is_an_error():
     w = np.ones((8, 1, 2, 2), np.float32)
     geo = geometry_of(x.shape, w.shape, **far)
     with pytest.raises(MemoryError, match=r"conv: .* numbers, 4,.* GB: give it less dilation"):
-        conv_methods._windowed(x.reshape(-1), w.reshape(-1), np.empty(8, np.float32), geo, False)
+        conv_direct.windowed(x.reshape(-1), w.reshape(-1), np.empty(8, np.float32), geo, False)
     assert not conv.conv_forward(x, w, **far).any()  # in place there is none
 
 

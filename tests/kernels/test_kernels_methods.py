@@ -98,11 +98,12 @@ def test_nothing_is_written_outside_the_result_nor_read_into_it_from_outside(
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch", [1, 3, 9])
 @pytest.mark.parametrize("space", [(5,), (40, 40), (3, 4, 5)])
-def test_a_1x1_convolution_is_a_product(batch, space, dtype, monkeypatch):
+@pytest.mark.parametrize(("inputs", "outputs"), [(17, 33), (33, 17)])
+def test_a_1x1_convolution_is_a_product(inputs, outputs, batch, space, dtype, monkeypatch):
     """By BLAS, cut where there are few images; without a BLAS that can be called, on the register tile."""
     rng = np.random.default_rng(0)
-    x, g = (rng.standard_normal((batch, c, *space)).astype(dtype) for c in (17, 33))
-    w = rng.standard_normal((33, 17, *[1] * len(space))).astype(dtype)
+    x, g = (rng.standard_normal((batch, c, *space)).astype(dtype) for c in (inputs, outputs))
+    w = rng.standard_normal((outputs, inputs, *[1] * len(space))).astype(dtype)
     axes = len(space)
     how = {"stride": (1,) * axes, "padding": (0,) * axes, "dilation": (1,) * axes, "groups": 1}
     taken, run = [], conv_product.convolve

@@ -7,7 +7,7 @@ import pytest
 from kernels import naive
 from kernels.test_kernels_conv import PLAIN, agree, check_methods, numbers, what_is_not_finite
 
-from autograd_core.kernels import conv, conv_methods, winograd_tiles_calls
+from autograd_core.kernels import conv, conv_direct, conv_methods, winograd_tiles_calls
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.vector import VECTORS, width_of
 from autograd_core.kernels.winograd import aligned_points, stride_of
@@ -94,7 +94,7 @@ def test_the_longest_lines():
     x, w, g = (numbers(shape, np.float32) for shape in (geo.x_shape, geo.w_shape, geo.y_shape))
     for source, of_input in ((x, False), (g, True)):
         found, wanted = np.empty(g.size, np.float32), np.empty(g.size, np.float32)
-        conv_methods._direct(source.reshape(-1), w.reshape(-1), wanted, geo, of_input)
+        conv_direct.convolve(source.reshape(-1), w.reshape(-1), wanted, geo, of_input)
         for method in (conv_methods._winograd, conv_methods._winograd_tiles):
             assert method(source.reshape(-1), w.reshape(-1), found, geo, of_input)
             agree(found, wanted)
@@ -125,10 +125,10 @@ def test_what_the_method_does_not_take(change, dtype):
 def both_ways(geo, x, w, g):
     """(way, direct, winograd, sources, size of the result): calls on flat arrays."""
     for method in (conv_methods._winograd, conv_methods._winograd_tiles):
-        yield "forward", conv_methods._direct, method, (x, w), g.size, (geo, False)
-        yield "input", conv_methods._direct, method, (g, w), x.size, (geo, True)
+        yield "forward", conv_direct.convolve, method, (x, w), g.size, (geo, False)
+        yield "input", conv_direct.convolve, method, (g, w), x.size, (geo, True)
     for method in (conv_methods._weight_winograd, conv_methods._weight_winograd_tiles):
-        yield "weight", conv_methods._weight_direct, method, (g, x), w.size, (geo,)
+        yield "weight", conv_direct.weight_grad, method, (g, x), w.size, (geo,)
 
 
 @pytest.mark.parametrize("kind", ["normal", "relu"])
