@@ -84,9 +84,9 @@ def parts_of(wide: int, blocks: int) -> int:
     return min(wide, -(-LEAST_BLOCKS // blocks))
 
 
-def add_chunks(sums: Array, dw: Array, geo: Geometry, call: Call, serial: bool) -> None:
+def add_chunks(sums: Array, dw: Array, geo: Geometry, call: Call) -> None:
     """dw from the sums of chunks; the call's rest says how they lie."""
     *rest, tasks = call.rest
     conv_tile_weight.add_chunks(
-        sums, dw, geo.outputs, geo.inputs * geo.taps, *rest, tasks=tasks, serial=serial
+        sums, dw, geo.outputs, geo.inputs * geo.taps, *rest, tasks=tasks, serial=sums.size < SERIAL
     )

@@ -118,4 +118,4 @@ def weight_sum(g: Array, x: Array, dw: Array, geo: Geometry, windows: bool) -> N
     call = _weight_call(geo, g.dtype, windows)
     sums, serial = scratch(call.size, g.dtype), geo.multiply_adds < SERIAL
     conv_tile_weight.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
-    add_chunks(sums, dw, geo, call, serial)
+    add_chunks(sums, dw, geo, call)

@@ -242,7 +242,7 @@ def _winograd(
     *rest, blocks = call.rest
     serial = geo.multiply_adds < SERIAL
     points = scratch(call.size, w.dtype)
-    winograd.filter_points(w, points, *rest, int(of_input), tasks=blocks, serial=serial)
+    winograd.filter_points(w, points, *rest, int(of_input), tasks=blocks, serial=points.size < SERIAL)
     bad = scratch(call.tasks, np.uint8)
     winograd.convolve(
         source, points, out, *given(ending, w), bad, call.constants, tasks=call.tasks, serial=serial
@@ -275,7 +275,7 @@ def _weight_winograd(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
     call = _weight_winograd_call(geo, g.dtype)
     sums, serial = scratch(call.size, g.dtype), geo.multiply_adds < SERIAL
     winograd.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
-    add_chunks(sums, dw, geo, call, serial)
+    add_chunks(sums, dw, geo, call)
     return all_finite(dw)
 
 

@@ -32,7 +32,7 @@ POSITIONS = (1024, 512, 256, 128, 64)
 WINDOW_BYTES = 192 << 10
 LEAST_BLOCKS = 16
 MOST_WINDOW_BYTES = 4 << 30  # of a window that dilation or padding make so large
-# A parallel region costs some 5 µs: what a core multiplies and adds in that time runs serially.
+# A parallel region costs some 5 µs: what a core multiplies and adds in that time, or so many points, runs serially.
 SERIAL = 400_000
 MOST_TASKS = 64  # pieces that many small blocks are gathered to
 

@@ -88,7 +88,7 @@ def convolve(
     call, serial = _call(geo, of_input, w.dtype), geo.multiply_adds < SERIAL
     *rest, blocks = call.rest
     points = scratch(call.size, w.dtype)
-    winograd.filter_points(w, points, *rest, tasks=blocks, serial=serial)
+    winograd.filter_points(w, points, *rest, tasks=blocks, serial=points.size < SERIAL)
     bad = scratch(call.tasks, np.uint8)
     winograd_tiles.convolve(
         source, points, out, bias, rectified, bad, call.constants, tasks=call.tasks, serial=serial
@@ -121,5 +121,5 @@ def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> bool:
     *rest, blocks = call.rest
     sums = scratch(call.size, g.dtype)
     winograd_tiles.sum_chunks(g, x, sums, call.constants, tasks=call.tasks, serial=serial)
-    conv_tile_weight.add_chunks(sums, dw, *rest, tasks=blocks, serial=serial)
+    conv_tile_weight.add_chunks(sums, dw, *rest, tasks=blocks, serial=sums.size < SERIAL)
     return all_finite(dw)
