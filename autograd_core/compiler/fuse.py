@@ -52,12 +52,8 @@ class Group:
 
     def reads(self) -> Iterable[Value]:
         """Values from outside."""
-        return (
-            o.value
-            for i in self.items
-            for o in i.operands
-            if isinstance(o, View) and o.value not in self.made
-        )
+        made = self.made
+        return [o.value for i in self.items for o in i.operands if type(o) is View and o.value not in made]
 
     def add(self, item: Item) -> None:
         self.items.append(item)

@@ -175,7 +175,7 @@ class Map(Node):
     operands: tuple[Operand, ...]
 
     def reads(self) -> Iterable[View]:
-        return (operand for operand in self.operands if isinstance(operand, View))
+        return [operand for operand in self.operands if type(operand) is View]
 
 
 @dataclass(slots=True, eq=False)
