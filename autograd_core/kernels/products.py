@@ -60,7 +60,7 @@ def suits_own(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.dt
     OpenBLAS's time for gemm's, over 50 shapes: 0.97–1.44, for yᵀ 1.04–2.4; small ones 0.6–1.2 (64×32 · 32×64 0.91), for
     yᵀ 1.3–3 (14 shapes from 16×16 · 16×16 on, of which one lost: 20×200 · 200×50, 0.87). Larger ones: 256×3136 ·
     3136×64 1.16, 512×1024 · 1024×128 1.02, 1024×1024 · 1024×256 and 1000×1000 · 1000×1000 0.92–0.95. xᵀ: 1.04–1.09
-    where its rows are few (784×128 · 128×256), 0.82–0.97 where they are many. In vectors of 256 bits, on Zen 3,
+    where its rows are few (784×128 · 128×256), 0.82–1.00 where they are many. In vectors of 256 bits, on Zen 3,
     OpenBLAS was faster than the tile: 0.65–0.9.
     """
     if BITS != 512 or dtype != np.float32 or min(m, n) < _LEAST_SIDE or (x_turned and k > _MOST_TURNED):

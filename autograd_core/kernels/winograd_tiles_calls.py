@@ -49,7 +49,7 @@ def suits(geo: Geometry, dtype: np.dtype) -> bool:
 def suits_weight(geo: Geometry, dtype: np.dtype) -> bool:
     """The weight-gradient was: its sums run across registers. 32 channels on 56×56 have 0.84 of the speed.
 
-    Where two lines or more fill a register it is level, 0.99–1.09 with 32 channels on 16×16, 0.90–0.95 with 64 on 8×8,
+    Where two lines or more fill a register it is level, 0.99–1.09 with 32 channels on 16×16, 0.89–0.94 with 64 on 8×8,
     and a network that begins with few channels need not compile the other kernel, which takes 1.3 s. With 256 bits and
     16 channels on 32×32 it was 0.93, 0.94 and 1.13 in three runs.
     """
