@@ -25,7 +25,7 @@ with suppress(ImportError):  # Windows has none
 
 # The modules whose kernels a first convolution begins with, and what a training step asks for after them, in the order
 # in which the worker shall take them: what comes first is compiled while the worker still imports numba.
-FIRST = ("conv_pack", "conv_inplace", "winograd", "winograd_tiles", "conv_tile_weight")
+FIRST = ("conv_pack", "conv_inplace", "winograd", "winograd_tiles", "conv_tile_weight", "conv_columns")
 FOLLOWING = (
     "winograd_tiles.convolve", "winograd_tiles.sum_chunks", "conv_tile_weight.sum_chunks", "winograd.filter_points",
     "conv_tile_weight.add_chunks", "conv_inplace.convolve", "winograd.sum_chunks",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.kernels import (
+    conv_columns_calls,
     conv_direct,
     conv_product,
     conv_stencil,
@@ -55,6 +56,8 @@ def convolve(
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
     if strip_calls.suits(geo, of_input):
         strip_calls.convolve(source, w, out, geo, of_input)
+    elif conv_columns_calls.suits(geo, of_input, w.dtype):
+        return conv_columns_calls.convolve(source, w, out, geo, of_input, ending)
     elif _suits_stencil(geo, of_input):
         _stencil(source, w, out, geo, of_input)
     elif _suits_product(geo) and blas() is not None:

@@ -115,7 +115,7 @@ def channels_last(source, at, plane, channels, reads, first, past, window, to, p
 def finish(scratch, rows, width, channels, bias, first, rectified):
     """Add the bias of some channels to scratch (rows, width), and put 0 for what is not above it if `rectified`."""
     lanes, _ = lanes_of(scratch)
-    shift = np.zeros(width, scratch.dtype)
+    shift = aligned_zeros(width, scratch)
     if bias.size:
         for c in range(channels):  # a slice's assignment takes numba a second to compile
             shift[c] = bias[first + c]
@@ -124,22 +124,19 @@ def finish(scratch, rows, width, channels, bias, first, rectified):
 
 
 @jit(inner=True)
-def write_box(scratch, at, width, writes, first, past, channels, out, to, plane):
-    """scratch (position from `at` on, width) into some channels of an image of out, where the box lies inside."""
-    for r in range(first, past):
-        turn(scratch, at + writes[3 * r], width, writes[3 * r + 2], channels,
-             out, to + writes[3 * r + 1], plane)  # fmt: skip
-
-
-@jit(inner=True)
 def write_images(scratch, images, positions, width, writes, first, past, bias, rectified, out, image, all_channels,
                  channel, count, plane):  # fmt: skip
-    """The same for some images from `image` on, `count` channels from `channel` on, ended with bias and ReLU."""
+    """scratch (image, position, width) into some images of out from `image` on, `count` channels from `channel` on.
+
+    Boxes are written where they lie inside, and ended with bias and ReLU.
+    """
     if bias.size or rectified:
         finish(scratch, images * positions, width, count, bias, channel, rectified)
     for n in range(images):
         at = ((image + n) * all_channels + channel) * plane
-        write_box(scratch, n * positions, width, writes, first, past, count, out, at, plane)
+        for r in range(first, past):
+            turn(scratch, n * positions + writes[3 * r], width, writes[3 * r + 2], count,
+                 out, at + writes[3 * r + 1], plane)  # fmt: skip
 
 
 @kernel
@@ -160,7 +157,7 @@ def convolve(
     part, group, block = task % parts, task // parts % groups, task // parts // groups
     image, block = block // spatial * box, block % spatial
     images = min(box, batch - image)
-    window = np.zeros(inner * box * size, out.dtype)
+    window = aligned_zeros(inner * box * size, out)
     fill_window(source, (image * groups + group) * inner * source_plane, groups * inner * source_plane, source_plane,
                 inner, images, reads, first_read[block], first_read[block + 1], window, size, box)  # fmt: skip
     scratch = aligned(box * positions * width, out)

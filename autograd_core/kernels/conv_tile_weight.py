@@ -50,7 +50,7 @@ def sum_chunks(
     spatial = first_write.size - 1
     all_blocks = (batch + box - 1) // box * spatial
     part, group, chunk = task % parts, task // parts % groups, task // parts // groups
-    window = np.zeros(inner * box * size, g.dtype)
+    window = aligned_zeros(inner * box * size, g)
     slopes = aligned_zeros(box * positions * width, g)
     first, past = chunk * all_blocks // chunks, (chunk + 1) * all_blocks // chunks
     for index in range(first, past):
@@ -89,7 +89,7 @@ def add_chunks(
     """dw (group, channel, term) from sums, the chunks added in their order. A task is a block of output channels."""
     wide = (outer + width - 1) // width
     each = filled * width
-    total = np.zeros(each, dw.dtype)
+    total = aligned_zeros(each, dw)
     for chunk in range(chunks):
         at = np.uint64((chunk * (sums.size // (chunks * each)) + task) * each)
         for i in range(np.uint64(each)):

@@ -209,7 +209,9 @@ def _tile(builder, vector, cells, fresh, scalars, wide, begin, end, width, wide_
             line = offset(builder, wide, builder.mul(k, step))
             return scalars(k), [load_vector(builder, offset(builder, line, end), vector) for end in ends]
 
-        _sum_products(builder, pieces, start, operands, begin, end)
+        results = sum_products(builder, start, operands, begin, end)
+        for result, piece in zip(results, pieces, strict=True):
+            store_vector(builder, result, piece)
 
     narrow = builder.icmp_signed("==", width, ir.Constant(width.type, lanes))
     with builder.if_else(narrow) as (single, several):
@@ -219,8 +221,8 @@ def _tile(builder, vector, cells, fresh, scalars, wide, begin, end, width, wide_
             sums(VECTORS)
 
 
-def _sum_products(builder, cells, start, operands, begin, end):
-    """cells[r][v] = start[r][v] + Σ_{begin ≤ k < end} (scalar r, broadcast) · (vector v), cells flat over (r, v).
+def sum_products(builder, start, operands, begin, end):
+    """start[r][v] + Σ_{begin ≤ k < end} (scalar r, broadcast) · (vector v), flat over (r, v).
 
     operands(k) gives pointers to the scalars, and the vectors. The sums are LLVM values all the while, so they stay in
     registers.
@@ -233,7 +235,7 @@ def _sum_products(builder, cells, start, operands, begin, end):
 
     builder.position_at_end(body)
     k = builder.phi(begin.type)
-    sums = [builder.phi(vector) for _ in cells]
+    sums = [builder.phi(vector) for _ in start]
     k.add_incoming(begin, entry)
     scalars, wide = operands(k)
     after = []
@@ -248,11 +250,11 @@ def _sum_products(builder, cells, start, operands, begin, end):
     builder.cbranch(builder.icmp_signed("<", following, end), body, done)
 
     builder.position_at_end(done)
-    results = [builder.phi(vector) for _ in cells]  # phi nodes stand before every other instruction
-    for result, cell, first, later in zip(results, cells, start, after, strict=True):
+    results = [builder.phi(vector) for _ in start]
+    for result, first, later in zip(results, start, after, strict=True):
         result.add_incoming(first, entry)
         result.add_incoming(later, body)
-        store_vector(builder, result, cell)
+    return results
 
 
 def transposed(builder, lines):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.conv_tile import aligned, aligned_zeros, channels_last, copy_run, finish, write_box
+from autograd_core.kernels.conv_tile import aligned, aligned_zeros, channels_last, copy_run, finish, turn
 from autograd_core.kernels.conv_tile_weight import turn_back
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
@@ -70,7 +70,8 @@ def aligned_points(tiles, channels, like):
     step = stride_of(tiles, channels)
     points = aligned(POINTS * step, like)
     for p in range(POINTS):
-        points[p * step + tiles * channels : (p + 1) * step] = 0
+        for i in range(p * step + tiles * channels, (p + 1) * step):
+            points[i] = 0
     return points
 
 
@@ -92,7 +93,7 @@ def filter_points(
     # Taps with output channels side by side; one inner channel's behind the other's.
     taps = aligned_zeros((inner * all_taps + 2 * lanes) * width, w)
     if of_input:
-        lines = np.zeros(width * all_taps + 2 * lanes, w.dtype)
+        lines = aligned_zeros(width * all_taps + 2 * lanes, w)
         for i in range(inner):
             copy_run(lines, 0, w, ((group * inner + i) * outer + first) * all_taps, count * all_taps)
             for v in range(0, width, lanes):
@@ -105,7 +106,8 @@ def filter_points(
     for tap in range(depths):
         for p in range(POINTS):
             at = (task * POINTS + p) * step + tap * padded * width
-            points[at + inner * width : at + padded * width] = 0
+            for i in range(at + inner * width, at + padded * width):
+                points[i] = 0
         # Going back the kernel is turned round.
         begin = all_taps - 1 - tap * TAPS if of_input else tap * TAPS
         down = -width if of_input else width
@@ -163,10 +165,10 @@ def convolve(
             finish(scratch, images * positions, width, count, bias, channel, rectified != 0)
         for n in range(images):
             example, depth = (image + n) // out_depths, (image + n) % out_depths
-            write_box(scratch, n * positions, width, writes, first_write[block], first_write[block + 1],
-                      count, out,
-                      ((example * groups * outer + channel) * out_depths + depth) * out_plane,
-                      out_depths * out_plane)  # fmt: skip
+            at = ((example * groups * outer + channel) * out_depths + depth) * out_plane
+            for r in range(first_write[block], first_write[block + 1]):
+                turn(scratch, n * positions + writes[3 * r], width, writes[3 * r + 2], count,
+                     out, at + writes[3 * r + 1], out_depths * out_plane)  # fmt: skip
     bad[task] = wrong != 0
 
 

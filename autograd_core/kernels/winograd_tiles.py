@@ -7,8 +7,6 @@ the image, to fill half registers, its last ones are computed and not stored.
 
 from __future__ import annotations
 
-import numpy as np
-
 from autograd_core.kernels.conv_tile import aligned, aligned_zeros
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Bytes, Floats, Ints, kernel
@@ -96,7 +94,7 @@ def convolve(
                     tile_lines(points, ((b - begin) * width + o) * step + p * tiles + t, step, True, weights,
                                ((group * blocks + b) * POINTS + p) * filter_step + o, 1, width, points,
                                (p + 1) * tiles + t, step, inner, tile_width)  # fmt: skip
-    doubt = np.zeros(lanes, out.dtype)
+    doubt = aligned_zeros(lanes, out)
     for o in range(begin * width, min(end * width, outer)):
         shift = bias[group * outer + o] if bias.size else out.dtype.type(0)
         for t in range(0, tiles, lanes):

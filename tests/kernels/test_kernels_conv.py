@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import naive
 
-from autograd_core.kernels import conv, conv_direct, conv_methods, strip_calls
+from autograd_core.kernels import conv, conv_columns_calls, conv_direct, conv_methods, strip_calls
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.conv_plan import plan
 from autograd_core.kernels.vector import BITS
@@ -82,6 +82,8 @@ def methods(geo, dtype):
         yield "windowed", way, conv_direct.windowed
         if strip_calls.suits(geo, of_input):
             yield "strips", way, strip_calls.convolve
+        if max(geo.stride[1:]) <= 2:
+            yield "columns", way, conv_columns_calls.convolve
         if conv_methods._suits_stencil(geo, of_input):
             yield "stencils", way, conv_methods._stencil
         if winograd:
@@ -357,6 +359,14 @@ ODD = [  # x, w, stride, padding, dilation, groups
     ((5, 6, 7, 8), (8, 6, 3, 3), (2, 3), (1, 1), (1, 1), 1),  # sizes that the stride does not divide
     ((5, 2, 7, 50), (8, 2, 3, 3), (3, 2), (1, 1), (1, 1), 1),
     ((2, 2, 11, 50), (2, 2, 2, 2), (3, 3), (0, 1), (1, 2), 1),
+    ((3, 2, 1100), (4, 2, 5), (1,), (0,), (2,), 1),
+    ((6, 3, 8, 33), (7, 3, 3, 5), (1, 1), (1, 2), (1, 1), 1),  # several images in a block
+    ((2, 3, 20, 34), (5, 3, 2, 3), (2, 2), (0, 1), (1, 3), 1),
+    ((2, 3, 17, 32), (5, 3, 3, 4), (1, 2), (2, 3), (2, 1), 1),
+    ((2, 3, 18, 31), (5, 3, 4, 3), (2, 1), (3, 1), (1, 2), 1),
+    ((1, 9, 3, 16), (2, 9, 1, 7), (1, 1), (0, 5), (1, 1), 1),  # windows that begin outside
+    ((1, 2, 90, 90), (3, 2, 1, 1), (2, 2), (0, 0), (1, 1), 1),  # residues without a tap
+    ((1, 2, 7, 6, 16), (3, 2, 2, 3, 3), (3, 1, 2), (1, 1, 1), (2, 1, 1), 1),
 ]
 
 
@@ -373,22 +383,23 @@ def test_every_method_in_guarded_memory_drawn(drawn, dtype):
     check_methods(x, w, dtype, **how)
 
 
+WIDE = "columns" if BITS == 512 else "convolve"  # narrow lines fill few lanes, few channels fewer
 WEIGHTS = "_weight_winograd_tiles" if BITS == 512 else "_weight_winograd"
 
 
 @pytest.mark.parametrize(
     ("inputs", "outputs", "stride", "dtype", "forward", "back", "weight"),
     [
-        (8, 4, 1, np.float32, "_stencil", "convolve", "weight_grad"),
+        (8, 4, 1, np.float32, "columns", WIDE, "weight_grad"),
         (8, 8, 1, np.float32, "_winograd_tiles", "_winograd_tiles", WEIGHTS),
         (16, 27, 1, np.float32, "_winograd_tiles", "_winograd_tiles", "_weight_winograd"),
         (8, 65, 1, np.float32, "_winograd", "_winograd", "_weight_winograd"),
         (8, 8, 1, np.float64, "convolve", "convolve", "weight_grad"),
-        (8, 5, 1, np.float32, "convolve", "convolve", "weight_grad"),
-        (4, 8, 1, np.float32, "convolve", "_stencil", "weight_grad"),
-        (4, 4, 2, np.float32, "_stencil", "_stencil", "_weight_stencil"),
+        (8, 5, 1, np.float32, WIDE, WIDE, "weight_grad"),
+        (4, 8, 1, np.float32, WIDE, "columns", "weight_grad"),
+        (4, 4, 2, np.float32, "columns", "columns", "_weight_stencil"),
         (4, 4, 3, np.float32, "convolve", "_stencil", "weight_grad"),
-        (5, 4, 2, np.float32, "_stencil", "convolve", "weight_grad"),
+        (5, 4, 2, np.float32, "columns", "convolve", "weight_grad"),
     ],
 )
 def test_channels_stride_and_dtype_choose_the_method(
@@ -397,10 +408,12 @@ def test_channels_stride_and_dtype_choose_the_method(
     used = []
     ways = itertools.product(("_", "_weight_"), ("stencil", "winograd", "winograd_tiles"))
     places = [(conv_methods, "".join(parts)) for parts in ways]
-    for module, name in [*places, (conv_direct, "convolve"), (conv_direct, "weight_grad")]:
+    places += [(conv_columns_calls, "convolve"), (conv_direct, "convolve"), (conv_direct, "weight_grad")]
+    for module, name in places:
         method = getattr(module, name)
+        known = "columns" if module is conv_columns_calls else name
         monkeypatch.setattr(
-            module, name, lambda *given, name=name, method=method: used.append(name) or method(*given)
+            module, name, lambda *given, known=known, method=method: used.append(known) or method(*given)
         )
     how = {**PLAIN, "stride": (stride, stride), "padding": (1, 1)}
     check_family((2, inputs, 7, 9), (outputs, inputs, 3, 3), dtype, **how)
