@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from string import ascii_letters
 from typing import Any
 
@@ -25,7 +25,7 @@ def _product(x: Any, y: Any) -> Any:
 def _matmul(x: Array, y: Array) -> Array:
     try:
         if _is_large(x, y):
-            return _in_blocks(np.asarray(x), np.asarray(y))
+            return _in_blocks(x, y)
         return np.matmul(x, y)
     except ValueError as error:
         inner, rows = np.shape(x)[-1:], np.shape(y)[-2:-1]
@@ -47,15 +47,27 @@ _BLOCK, _BLOCK_ROWS, _MOST_BLOCKS = 1 << 24, 128, 16
 _OWN = 1 << 20  # multiply-adds from which this project's own product is worth loading
 
 
+_FLOAT32 = np.dtype(np.float32)
+
+
+@cache
+def _own() -> Any:
+    """This project's own product; loading them loads numba."""
+    from autograd_core.kernels import products
+
+    return products
+
+
 def _is_large(x: Any, y: Any) -> bool:
     """A product that a BLAS library would cut by the number of threads, which changes its last bits."""
-    x_shape, y_shape = np.shape(x), np.shape(y)
+    x_shape, y_shape = x.shape, y.shape
     if len(x_shape) < 2 or len(y_shape) < 2:
         return False
     (m, k), n = x_shape[-2:], y_shape[-1]
     return m * k * n > (_SMALL_PRODUCT if m > 1 and n > 1 else _SMALL_MATRIX)
 
 
+@lru_cache(maxsize=1024)
 def blocks_of(lead: Shape, m: int, k: int, n: int) -> tuple[int, bool]:
     """Into how many blocks (…, m, k) · (…, k, n) is cut: along the first leading axis, else by rows or columns."""
     work = math.prod(lead) * m * k * n
@@ -69,11 +81,9 @@ def _in_blocks(x: Array, y: Array) -> Array:
     (m, k), n = x.shape[-2:], y.shape[-1]
     lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2]) if x.ndim > 2 or y.ndim > 2 else ()
     count, by_rows = blocks_of(lead, m, k, n)
-    if x.ndim == y.ndim == 2 and m * k * n >= _OWN and x.dtype == y.dtype == np.float32 and k == y.shape[0]:
-        from autograd_core.kernels.products import own_product
-
-        if (out := own_product(x, y, count, by_rows)) is not None:
-            return out
+    matrices = x.ndim == y.ndim == 2 and k == y.shape[0] and x.dtype == y.dtype == _FLOAT32
+    if matrices and m * k * n >= _OWN and (out := _own().own_product(x, y, count, by_rows)) is not None:
+        return out
     if count < 2 or x.shape[-1] != y.shape[-2]:
         return np.matmul(x, y)
     out = np.empty((*lead, m, n), np.result_type(x, y))
