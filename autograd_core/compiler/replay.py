@@ -20,6 +20,7 @@ from autograd_core.compiler.graph import Call, Value, View
 from autograd_core.compiler.program import Program
 from autograd_core.errors import TracedValueError, describe, explain
 from autograd_core.kernels import threads
+from autograd_core.kernels.launch import address_of
 from autograd_core.kernels.replay import run
 from autograd_core.ops.define import registry
 from autograd_core.tape import Value as TapeValue
@@ -49,7 +50,7 @@ class _Slots:
         self.values = values
         self.arrays = [np.empty(value.shape, value.dtype) for value in values]
         for value, array in zip(values, self.arrays, strict=True):
-            program.bind(value, array.ctypes.data)
+            program.bind(value, address_of(array))
 
     def renew(self, holders: int) -> None:
         """New arrays in the place of those that more than `holders` others hold."""
@@ -59,7 +60,7 @@ class _Slots:
                 if count > _ALONE + holders:
                     value = self.values[i]
                     self.arrays[i] = made = np.empty(value.shape, value.dtype)
-                    self.program.bind(value, made.ctypes.data)
+                    self.program.bind(value, address_of(made))
 
 
 # What getrefcount says of an array in a list that nobody else holds, asked through map.
@@ -129,10 +130,11 @@ class Replay:
     def _bind_other(self, value: Value, array: Any) -> None:
         if array is self.last.get(value):
             return
-        if not (array.flags.c_contiguous and array.flags.aligned and array.dtype == value.dtype):
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned and array.dtype == value.dtype):
             array = np.ascontiguousarray(array, value.dtype)
         self.last[value] = array
-        self.program.bind(value, array.ctypes.data)
+        self.program.bind(value, address_of(array))
 
     def _bind_states(self) -> None:
         owners, bound = self.owners, self.bound
@@ -159,7 +161,7 @@ class Replay:
         if not usable:
             return self._replace(i, np.ascontiguousarray(array))
         self.bound[i] = array
-        self.program.bind(self.states[i], array.ctypes.data)
+        self.program.bind(self.states[i], address_of(array))
         return None
 
     def _part_with_gradients(self, owners: list[Any], tensors: list[Any]) -> None:
@@ -174,7 +176,7 @@ class Replay:
     def _replace(self, i: int, array: Any) -> None:
         """Give a state an array of its own."""
         self.owners[i].array = self.bound[i] = array
-        self.program.bind(self.states[i], array.ctypes.data)
+        self.program.bind(self.states[i], address_of(array))
 
     # During ----------------------------------------------------------------------------------------------------
 
