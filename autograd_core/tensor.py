@@ -463,8 +463,12 @@ def add_gradients(found: dict[Leaf, Any]) -> None:
         if isinstance(owner, Tensor):
             if not isinstance(g, Tensor):
                 g = Tensor(np.asarray(g))
-            before = owner.grad
-            owner.grad = g if before is None else before + g
+            if capturing() is None:
+                before = getattr(owner, "_grad", None)
+                owner._grad = g if before is None else before + g
+            else:
+                before = owner.grad
+                owner.grad = g if before is None else before + g
 
 
 def as_tensor(value: Any) -> Tensor:
