@@ -1001,7 +1001,6 @@ def test_softmax_of_short_and_long_rows(rng, size):
     ):
         for given in (x, x.transpose(1, 0, 2), x[:, ::-1]):
             found = function(ag.tensor(given), axis=-1).numpy()
-            assert found.flags.c_contiguous
             np.testing.assert_allclose(found, twin(given, axis=-1), rtol=1e-12)
 
 
