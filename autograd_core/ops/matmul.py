@@ -18,7 +18,9 @@ from autograd_core.threads import one_blas_thread, run_blocks
 
 def _product(x: Any, y: Any) -> Any:
     """x @ y, for small arrays without the way through the primitive."""
-    return _matmul(x, y) if x.size * y.shape[-1] > _SMALL_PRODUCT else x @ y
+    if x.size * y.shape[-1] <= _SMALL_PRODUCT:
+        return x @ y
+    return _matmul.forward(x, y) if type(x) is type(y) is np.ndarray else _matmul(x, y)
 
 
 @operation(lambda g, y: _product(g, y.mT), lambda g, x: _product(x.mT, g))
