@@ -1,7 +1,8 @@
 """Cross-entropy of float32 logits with class numbers, and its derivative: a row at a time, all in one pass.
 
-In a training step what 128×10 numbers cost is the code that is called for them, which the matrix products before have
-driven out of the caches: NumPy's dozen functions took 45 µs each way where they take 16 by themselves.
+What 128×10 logits cost in a training step is the code that is called for them, which the matrix products before have
+driven out of the caches: NumPy's dozen functions took 47 µs forward and 43 backward (23 and 24 by themselves), these
+take 21 and 16 (9 and 10).
 """
 
 from __future__ import annotations
