@@ -54,6 +54,7 @@ from autograd_core.functions import (
     conv_transpose,
     cos,
     cosh,
+    cross_entropy,
     cumulative_sum,
     divide,
     einsum,

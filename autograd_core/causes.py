@@ -238,7 +238,8 @@ _FORWARD: dict[str, Callable[[dict[str, Any]], Explanation]] = {
     "expm1": _exponential(np.asarray), "sinh": _exponential(np.abs), "cosh": _exponential(np.abs),
     "divide": _division, "floor_divide": _division, "remainder": _division,
     "rsqrt": _reciprocal_root, "sqrt": _root, "power": _power, "multiply": _product,
-    "softmax": _masked_rows, "log_softmax": _masked_rows, "asin": _outside, "acos": _outside,
+    "softmax": _masked_rows, "log_softmax": _masked_rows, "cross_entropy": _masked_rows,
+    "asin": _outside, "acos": _outside,
     "subtract": _difference, "add": _difference, "normalise": _without_variance,
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from autograd_core.ops import linalg as _l
 from autograd_core.ops import pool as _p
 from autograd_core.ops import reduce as _r
 from autograd_core.ops import shape as _s
+from autograd_core.ops import softmax as _soft
 from autograd_core.public import public
 from autograd_core.tensor import Tensor, numpy_functions
 
@@ -82,8 +83,8 @@ all = public(_r.all)
 any = public(_r.any)
 cumulative_sum = public(_r.cumulative_sum)
 logsumexp = public(_r.logsumexp)
-softmax = public(_r.softmax)
-log_softmax = public(_r.log_softmax)
+softmax = public(_soft.softmax)
+log_softmax = public(_soft.log_softmax)
 norm = public(_r.norm)
 
 reshape = public(_s.reshape)
@@ -107,6 +108,7 @@ split: Callable[..., list[Tensor]] = public(_s.split)  # pyright: ignore[reportA
 take = public(_i.take)
 take_along_axis = public(_i.take_along_axis)
 pick = public(_i.pick)
+cross_entropy = public(_soft.cross_entropy)
 sort = public(_i.sort)
 argsort = public(_i.argsort)
 unique_values = public(_i.unique_values)

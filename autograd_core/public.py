@@ -33,9 +33,11 @@ def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
         (i for i, p in enumerate(parameters) if p.name in names), 0
     )  # einsum has its subscripts first
 
+    simple = not start and not variadic and leading > 0  # tensors may be handed on as they come
+
     @wraps(plain)
     def call(*args: Any, **params: Any) -> Any:
-        if leading == 1 and not start and args and isinstance(args[0], Value) and not variadic:
+        if simple and _are_tensors(args[:leading], leading):
             result = function(*args, **params)
             return result if isinstance(result, Tensor) else _tensors(result)
         end = len(args) if variadic else start + leading
@@ -45,6 +47,16 @@ def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
     call.__name__ = plain.__name__.strip("_")
     call.__signature__ = _public_signature(plain)  # pyright: ignore[reportAttributeAccessIssue]
     return call
+
+
+def _are_tensors(values: tuple[Any, ...], count: int) -> bool:
+    """Whether these are so many tensors; every call of an operation goes through here."""
+    if len(values) != count:
+        return False
+    for value in values:  # noqa: SIM110 - all() would make a generator
+        if not isinstance(value, Value):
+            return False
+    return True
 
 
 def _public_signature(plain: Callable[..., Any]) -> inspect.Signature:

@@ -18,6 +18,7 @@ from autograd_core.ops import elementwise as e
 from autograd_core.ops import index as i
 from autograd_core.ops import linalg, reduce
 from autograd_core.ops import shape as shaping
+from autograd_core.ops import softmax as soft
 from autograd_core.ops.define import registry
 from autograd_core.primitive import Primitive, explaining
 from autograd_core.tape import (
@@ -352,7 +353,7 @@ class Tensor(Value):
     var, std, norm = map(_method, (reduce.var, reduce.std, reduce.norm))
     argmax, argmin, all, any = map(_method, (reduce.argmax, reduce.argmin, reduce.all, reduce.any))
     cumulative_sum, logsumexp = map(_method, (reduce.cumulative_sum, reduce.logsumexp))
-    softmax, log_softmax = map(_method, (reduce.softmax, reduce.log_softmax))
+    softmax, log_softmax = map(_method, (soft.softmax, soft.log_softmax))
     permute_dims, moveaxis = map(_method, (shaping.permute_dims, shaping.moveaxis))
     squeeze, expand_dims, flip = map(_method, (shaping.squeeze, shaping.expand_dims, shaping.flip))
     repeat, roll, tril, triu = map(_method, (shaping.repeat, shaping.roll, shaping.tril, shaping.triu))
@@ -462,8 +463,12 @@ def add_gradients(found: dict[Leaf, Any]) -> None:
         if isinstance(owner, Tensor):
             if not isinstance(g, Tensor):
                 g = Tensor(np.asarray(g))
-            before = owner.grad
-            owner.grad = g if before is None else before + g
+            if capturing() is None:
+                before = getattr(owner, "_grad", None)
+                owner._grad = g if before is None else before + g
+            else:
+                before = owner.grad
+                owner.grad = g if before is None else before + g
 
 
 def as_tensor(value: Any) -> Tensor:

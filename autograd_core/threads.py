@@ -21,8 +21,12 @@ _T = TypeVar("_T")
 _chosen: int | None = None
 
 
+@cache
 def _cores() -> int:
-    """What numba starts with: NUMBA_NUM_THREADS, or the cores that this process may use."""
+    """What numba starts with: NUMBA_NUM_THREADS, or the cores that this process may use.
+
+    Asked once: the system's answer takes a microsecond, and every compiled program and product wants to know.
+    """
     if given := os.environ.get("NUMBA_NUM_THREADS", ""):
         return max(1, int(given))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -65,7 +65,7 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
     if targets.shape == scores.shape and targets.dtype.kind == "f":
         return -_reduced((scores.log_softmax(axis=1) * targets).sum(axis=1), reduction, "cross_entropy")
     _check_labels("cross_entropy", "logits", scores, targets.array)
-    return -_reduced(ag.pick(scores.log_softmax(axis=1), targets), reduction, "cross_entropy")
+    return _reduced(ag.cross_entropy(scores, targets), reduction, "cross_entropy")
 
 
 def nll_loss(log_probabilities: Any, labels: Any, reduction: str = "mean") -> Tensor:

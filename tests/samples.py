@@ -290,6 +290,8 @@ for _shape, _labels in [
     _labels = np.array(_labels, np.int64)
     add("pick", real(*_shape), _labels)
     add("place", real(*_labels.shape), _labels, classes=_shape[1])
+    add("cross_entropy", real(*_shape), _labels)
+    add("cross_entropy_grad", real(*_labels.shape), real(*_shape, key=2), _labels)
 
 # Linear algebra: tests/test_linalg.py goes further ----------------------------------------------------------
 
@@ -501,6 +503,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "setitem": _written,
     "pick": lambda x, labels: np.take_along_axis(x, labels[:, None], axis=1)[:, 0],
     "place": _placed,
+    "cross_entropy": lambda x, labels: -np.take_along_axis(_log_softmax(x, 1), labels[:, None], axis=1)[:, 0],
+    "cross_entropy_grad": lambda g, x, labels: _softmax(x, 1) * g[:, None] - _placed(g, labels, x.shape[1]),
     "linear": lambda x, w, b: x @ w + b,
     "argsort": _argsort,
     "var": _var,

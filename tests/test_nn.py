@@ -970,6 +970,40 @@ def test_cross_entropy_against_its_twin(rng, spatial, dtype):
     ag.check_grads(lambda x: nn.nll_loss(x, labels), (logits,))
 
 
+def test_cross_entropy_of_many_logits_has_kernels_and_derivatives_to_every_order(rng):
+    """From 1024 float32 logits on; in float64, and in a compiled step, it is NumPy's or the program's own."""
+    logits, labels = normal(rng, 128, 10), rng.integers(0, 10, 128)
+    v = normal(rng, 128, 10)
+
+    def derivatives(x):
+        first = ag.grad(lambda x: nn.cross_entropy(x, labels))
+        turn = ag.tensor(v.astype(x.dtype))
+        return nn.cross_entropy(x, labels), first(x), ag.grad(lambda x: (first(x) * turn).sum())(x)
+
+    narrow = ag.tensor(logits.astype(np.float32))
+    wide, eager, compiled = derivatives(ag.tensor(logits)), derivatives(narrow), ag.compile(derivatives)
+    for made in (eager, compiled(narrow), compiled(narrow)):
+        for one, other in zip(made, wide, strict=True):
+            assert one.dtype == np.float32
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-7)
+    logits = ag.tensor(logits, requires_grad=True)
+    assert operations(nn.cross_entropy(logits, labels)) == ["cross_entropy", "mean"]
+    with pytest.raises(IndexError, match="label"):
+        ag.cross_entropy(narrow, labels + 20)
+
+
+@pytest.mark.parametrize("size", [1, 10, 32, 33, 70])
+def test_softmax_of_short_and_long_rows(rng, size):
+    x = normal(rng, 6, 4, size)
+    for function, twin in (
+        (ag.softmax, scipy.special.softmax),
+        (ag.log_softmax, scipy.special.log_softmax),
+    ):
+        for given in (x, x.transpose(1, 0, 2), x[:, ::-1]):
+            found = function(ag.tensor(given), axis=-1).numpy()
+            np.testing.assert_allclose(found, twin(given, axis=-1), rtol=1e-12)
+
+
 def test_cross_entropy_with_probabilities(rng):
     logits, p = normal(rng, 4, 3), rng.dirichlet(np.ones(3), 4)
     expected = -(p * scipy.special.log_softmax(logits, axis=1)).sum(1)

@@ -23,6 +23,7 @@ from autograd_core.compiler.graph import Call, Graph, Scalar, Value, View, broad
 from autograd_core.compiler.launches import Launches
 from autograd_core.compiler.symbol import Symbol, Unlowerable, cast, operand, written
 from autograd_core.kernels.products import blas
+from autograd_core.ops.softmax import log_softmax, softmax
 
 Rule = Callable[..., Any]
 rules: dict[
@@ -85,14 +86,15 @@ class Lowered:
         self.symbols[operation.out] = found
 
     def _note_labels(self, operation: Operation) -> None:
-        """What `pick` and `place` compare with every class would go unseen where it is none."""
-        if operation.primitive.name not in ("pick", "place"):
+        """A label that is compared with every class would go unseen where it is none."""
+        if operation.primitive.name not in _LABELLED:
             return
-        number = operation.inputs[1]
+        names = operation.primitive.input_names
+        number = operation.inputs[names.index("labels")]
         source = self.capture.sources.get(number)
         if isinstance(source, Argument):
-            given = operation.inputs[0]
-            classes = operation.params.get("classes") or self.capture.arrays[given].shape[1]
+            x = names.index("x") if "x" in names else 0
+            classes = operation.params.get("classes") or self.capture.arrays[operation.inputs[x]].shape[1]
             lowest = int(min(0, self.capture.arrays[number].min(initial=0)))
             self.labels.append((source.number, -classes if lowest else 0, classes))
         elif not isinstance(source, Constant):
@@ -164,6 +166,9 @@ def rule(name: str) -> Callable[[Rule], Rule]:
 
     return note
 
+
+# Operations that take labels, which here are compared with every class.
+_LABELLED = frozenset(("pick", "place", "cross_entropy", "cross_entropy_grad"))
 
 # Operations that are computed by their own kernels.
 _OWN_KERNELS = frozenset(
@@ -244,6 +249,20 @@ def _place(y: Any, labels: Any, classes: int) -> Any:
     y, labels = _symbol(y, like), _symbol(labels, like)
     shape = (y.shape[0], classes, *y.shape[1:])
     return np.where(_at_label(labels, shape), np.expand_dims(y, 1), np.zeros((), y.dtype))
+
+
+@rule("cross_entropy")
+def _cross_entropy(x: Any, labels: Any) -> Any:
+    like = x if isinstance(x, Symbol) else labels
+    return np.negative(_pick(log_softmax.forward(_symbol(x, like), axis=1), labels))
+
+
+@rule("cross_entropy_grad")
+def _cross_entropy_grad(g: Any, x: Any, labels: Any) -> Any:
+    like = next(each for each in (g, x, labels) if isinstance(each, Symbol))
+    g, x, labels = (_symbol(each, like) for each in (g, x, labels))
+    p = softmax.forward(x, axis=1)
+    return np.where(_at_label(labels, x.shape), p - 1, p) * np.expand_dims(g, 1)
 
 
 def _at_label(labels: Symbol, shape: tuple[int, ...]) -> Any:

@@ -20,6 +20,7 @@ from autograd_core.compiler.graph import Call, Value, View
 from autograd_core.compiler.program import Program
 from autograd_core.errors import TracedValueError, describe, explain
 from autograd_core.kernels import threads
+from autograd_core.kernels.launch import address_of
 from autograd_core.kernels.replay import run
 from autograd_core.ops.define import registry
 from autograd_core.tape import Value as TapeValue
@@ -49,7 +50,7 @@ class _Slots:
         self.values = values
         self.arrays = [np.empty(value.shape, value.dtype) for value in values]
         for value, array in zip(values, self.arrays, strict=True):
-            program.bind(value, array.ctypes.data)
+            program.bind(value, address_of(array))
 
     def renew(self, holders: int) -> None:
         """New arrays in the place of those that more than `holders` others hold."""
@@ -59,7 +60,7 @@ class _Slots:
                 if count > _ALONE + holders:
                     value = self.values[i]
                     self.arrays[i] = made = np.empty(value.shape, value.dtype)
-                    self.program.bind(value, made.ctypes.data)
+                    self.program.bind(value, address_of(made))
 
 
 # What getrefcount says of an array in a list that nobody else holds, asked through map.
@@ -83,7 +84,13 @@ class Replay:
         self.owners = [owner for _, owner in states]
         self.written = sum(value in written for value in self.states)
         self.learned = [owner for owner in self.owners[: self.written] if owner.node is not None]
-        self.others = [(v, s) for v, s in sources.items() if not isinstance(s, Argument | Held)]
+        others = [(v, s) for v, s in sources.items() if not isinstance(s, Argument | Held)]
+        # Most of an optimizer's: gradients of parameters that the function has not been given as arguments.
+        self.read_gradients: list[tuple[Value, Any]] = [
+            (v, s.owner) for v, s in others if isinstance(s, Gradient) and not isinstance(s.owner, int)
+        ]
+        known = {value for value, _ in self.read_gradients}
+        self.others = [(v, s) for v, s in others if v not in known]
         self.bound: list[Any] = [None] * len(states)
         self.last: dict[Value, Any] = {}  # keeps the other sources' arrays alive
         homed = {effect.value for effect in effects if effect.value in homes}
@@ -119,20 +126,22 @@ class Replay:
         for value, number in self.arguments:
             argument = given[number]
             self._bind_other(value, argument.array if isinstance(argument, TapeValue) else argument)
+        for value, owner in self.read_gradients:
+            self._bind_other(value, owner._grad.array)
         for value, source in self.others:
             if isinstance(source, Gradient):
-                owner = given[source.owner] if isinstance(source.owner, int) else source.owner
-                self._bind_other(value, owner._grad.array)
+                self._bind_other(value, given[source.owner]._grad.array)
             else:
                 self._bind_other(value, source.array)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _bind_other(self, value: Value, array: Any) -> None:
         if array is self.last.get(value):
             return
-        if not (array.flags.c_contiguous and array.flags.aligned and array.dtype == value.dtype):
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned and array.dtype == value.dtype):
             array = np.ascontiguousarray(array, value.dtype)
         self.last[value] = array
-        self.program.bind(value, array.ctypes.data)
+        self.program.bind(value, address_of(array))
 
     def _bind_states(self) -> None:
         owners, bound = self.owners, self.bound
@@ -159,7 +168,7 @@ class Replay:
         if not usable:
             return self._replace(i, np.ascontiguousarray(array))
         self.bound[i] = array
-        self.program.bind(self.states[i], array.ctypes.data)
+        self.program.bind(self.states[i], address_of(array))
         return None
 
     def _part_with_gradients(self, owners: list[Any], tensors: list[Any]) -> None:
@@ -174,7 +183,7 @@ class Replay:
     def _replace(self, i: int, array: Any) -> None:
         """Give a state an array of its own."""
         self.owners[i].array = self.bound[i] = array
-        self.program.bind(self.states[i], array.ctypes.data)
+        self.program.bind(self.states[i], address_of(array))
 
     # During ----------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 OpenBLAS packs both operands, and takes up to 1.4 times as long for it where x stays in the second-level cache.
 Here a block of y is packed into panels of 32 columns, and x is read where it lies, each number broadcast. In all 8 × 32
-sums stay in registers. Some rows of x run over all panels of a block, so that the result is written along its rows, few
-lines at a time. `products.suits_own` says which shapes gain by it.
+sums stay in registers. Where y lies row-major the first rows of x read it there and leave its numbers in the panel as
+they go: 128×784 · 784×256 takes 0.96 of the time of packing first, 128×256 · 256×128 0.94. Some rows of x run over all
+panels of a block, so that the result is written along its rows, few lines at a time. `products.suits_own` says which
+shapes gain by it.
 """
 
 from __future__ import annotations
@@ -17,189 +19,76 @@ from numba.core.ccallback import CFunc
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
+from autograd_core.kernels.gemm_panel import (
+    FLOAT,
+    ITEM,
+    LANES,
+    LINE,
+    VECTOR,
+    WIDTH,
+    WORD,
+    load,
+    load_some,
+    masks_of,
+    pack,
+    room,
+    rows_at,
+    store,
+    store_some,
+    vectors_at,
+    word,
+)
 from autograd_core.kernels.jit import KernelCache, jit
-from autograd_core.kernels.vector import BITS, ROWS, VECTORS, fused, masked, splat, transposed
+from autograd_core.kernels.vector import ROWS, ask, fused, splat
 
-_ITEM = 4  # bytes of a number
-_LANES = BITS // (8 * _ITEM)
-_WIDTH = VECTORS * _LANES  # columns of a panel
-_LINE = _WIDTH * _ITEM  # bytes of its rows
-_DEPTH = 512  # its rows at most: 64 KB; 256 and 384 take 1.01–1.05 times as long (ten shapes)
+_DEPTH = 512  # rows of a panel at most: 64 KB; 256 and 384 take 1.01–1.05 times as long (ten shapes)
 # Bytes of a block's panels, in the second-level cache; 128 KB take up to 1.05 times as long.
 _ROOM = 256 << 10
 # Rows of x that run over a block. One panel for all rows instead takes 1.2–1.6 times as long for 64 → 256 channels of
 # 56×56, where lines of the result are 12 KB apart; 16 and 64 rows take as long as 32. Rows of xᵀ are packed as a panel.
-_STRIP = _WIDTH
+_STRIP = WIDTH
 
-_WORD, _I32, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, _LANES)
+_AHEAD = 8  # rows of y ahead of the one that is packed, at which lines are asked for
+
 _TURNED = 112  # cblas's name for the order of a transposed matrix
 
-# Memory: addresses in bytes, nothing is checked -----------------------------------------------------------------
-
-
-def _word(number):
-    return ir.Constant(_WORD, number)
-
-
-def _vectors(builder, address, count):
-    """The addresses of `count` vectors side by side."""
-    return [builder.add(address, _word(v * _LANES * _ITEM)) for v in range(count)]
-
-
-def _load(builder, address):
-    return builder.load(builder.inttoptr(address, _VECTOR.as_pointer()), align=_ITEM)
-
-
-def _store(builder, value, address):
-    builder.store(value, builder.inttoptr(address, _VECTOR.as_pointer()), align=_ITEM)
-
-
-def _masks(builder, count, vectors):
-    """For each vector of a row, which of its lanes lie below `count`."""
-    kind = ir.VectorType(_I32, _LANES)
-    limit = splat(builder, builder.trunc(count, _I32), kind)
-    return [
-        builder.icmp_signed("<", ir.Constant(kind, list(range(v * _LANES, (v + 1) * _LANES))), limit)
-        for v in range(vectors)
-    ]
-
-
-def _load_some(builder, address, mask):
-    """A vector whose other lanes are 0, and not read."""
-    pointer = builder.inttoptr(address, _VECTOR.as_pointer())
-    rest = ir.Constant(_I32, _ITEM), mask, ir.Constant(_VECTOR, None)
-    return masked(builder, "load", _VECTOR, _VECTOR, [pointer, *rest])
-
-
-def _store_some(builder, value, address, mask):
-    pointer = builder.inttoptr(address, _VECTOR.as_pointer())
-    masked(builder, "store", _VECTOR, ir.VoidType(), [value, pointer, ir.Constant(_I32, _ITEM), mask])
-
-
-def _rows(builder, first, step, count, present):
-    """The addresses of `count` rows, of which the last one present stands for those that are not."""
-    last = builder.sub(present, _word(1))
-    numbers = (builder.select(builder.icmp_signed("<", _word(i), last), _word(i), last) for i in range(count))
-    return [builder.add(first, builder.mul(step, number)) for number in numbers]
-
-
-# Panels ---------------------------------------------------------------------------------------------------------
-
-
-def _room(size):
-    """An intrinsic for the address of panels of so many bytes on the stack; squares may reach beyond the last row."""
-
-    @intrinsic
-    def room(typing):
-        def emit(context, builder, signature, args):
-            with builder.goto_entry_block():
-                made = builder.alloca(_VECTOR, size // (_LANES * _ITEM) + VECTORS * _LANES)
-                made.align = 64
-            return builder.ptrtoint(made, _WORD)
-
-        return types.int64(), emit
-
-    return room
-
-
-_block_room, _strip_room = _room(_ROOM), _room(_DEPTH * _LINE)
-
-
-@intrinsic
-def _pack_line(typing, panel, line):
-    """A row of a panel."""
-
-    def emit(context, builder, signature, args):
-        panel, line = (_vectors(builder, address, VECTORS) for address in args)
-        for to, at in zip(panel, line, strict=True):
-            _store(builder, _load(builder, at), to)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), emit
-
-
-@intrinsic
-def _pack_part(typing, panel, line, columns):
-    """The same of fewer columns, filled up with zeros."""
-
-    def emit(context, builder, signature, args):
-        panel, line = (_vectors(builder, address, VECTORS) for address in args[:2])
-        for to, at, mask in zip(panel, line, _masks(builder, args[2], VECTORS), strict=True):
-            _store(builder, _load_some(builder, at, mask), to)
-        return context.get_dummy_value()
-
-    return types.void(*(types.int64,) * 3), emit
-
-
-@intrinsic
-def _pack_square(typing, panel, lines, step, columns, depth):
-    """A vector's width of a panel's columns, of which each lies in a line; what is beyond them is never used."""
-
-    def emit(context, builder, signature, args):
-        panel, lines, step, columns, depth = args
-        (mask,) = _masks(builder, depth, 1)
-        found = [_load_some(builder, line, mask) for line in _rows(builder, lines, step, _LANES, columns)]
-        for j, row in enumerate(transposed(builder, found)):
-            _store(builder, row, builder.add(panel, _word(j * _LINE)))
-        return context.get_dummy_value()
-
-    return types.void(*(types.int64,) * 5), emit
-
-
-@jit(inner=True, fast=False)
-def _pack(panels, corner, y_row, y_step, depth, columns):
-    """A block of y, panel after panel: along its rows, or square by square where it lies transposed."""
-    if y_step == _ITEM:
-        whole = columns // _WIDTH * _WIDTH
-        for i in range(depth):
-            to, line = panels + i * _LINE, corner + i * y_row
-            for j in range(0, whole, _WIDTH):
-                _pack_line(to + j * depth * _ITEM, line + j * _ITEM)
-            if whole < columns:
-                _pack_part(to + whole * depth * _ITEM, line + whole * _ITEM, columns - whole)
-    else:
-        for c in range(0, columns, _LANES):
-            to = panels + c // _WIDTH * depth * _LINE + c % _WIDTH * _ITEM
-            for i in range(0, depth, _LANES):
-                lines = corner + c * y_step + i * _ITEM
-                _pack_square(to + i * _LINE, lines, y_step, columns - c, depth - i)
-
+_block_room, _strip_room = room(_ROOM), room(_DEPTH * LINE)
 
 # The tile -------------------------------------------------------------------------------------------------------
 
 
-def _tile(vectors):
-    """An intrinsic for results so many vectors wide."""
+def _tile(vectors, packs=False):
+    """An intrinsic for results so many vectors wide; one that `packs` reads y's lines, and leaves them as the panel."""
 
     @intrinsic
-    def tile(typing, out, out_row, x, x_row, x_step, rows, panel, depth, columns, add):
+    def tile(typing, out, out_row, x, x_row, x_step, rows, panel, depth, columns, add, line, line_step):
         """out (rows, columns) = x (rows, depth) · panel (depth, columns), added to what is there where `add`."""
 
         def emit(context, builder, signature, args):
-            out, out_row, x, x_row, x_step, rows, panel, depth, columns, add = args
-            lines = _rows(builder, x, x_row, ROWS, rows)
+            out, out_row, x, x_row, x_step, rows, panel, depth, columns, add, line, line_step = args
+            lines = rows_at(builder, x, x_row, ROWS, rows)
             cells = [
                 cell
-                for row in _rows(builder, out, out_row, ROWS, rows)
-                for cell in _vectors(builder, row, vectors)
+                for row in rows_at(builder, out, out_row, ROWS, rows)
+                for cell in vectors_at(builder, row, vectors)
             ]
-            masks = ROWS * _masks(builder, columns, vectors)
-            sums = _summed(builder, lines, vectors, x_step, panel, depth)
+            masks = ROWS * masks_of(builder, columns, vectors)
+            source = (line, line_step) if packs else (panel, word(LINE))
+            sums = _summed(builder, lines, vectors, x_step, source, depth, panel if packs else None)
             # Added last: a block's sum of its own rounds half as much.
             held = _held(builder, cells, masks, add)
             sums = [builder.fadd(before, value) for before, value in zip(held, sums, strict=True)]
-            whole = builder.icmp_signed("==", columns, _word(vectors * _LANES))
+            whole = builder.icmp_signed("==", columns, word(vectors * LANES))
             with builder.if_else(whole) as (all_columns, some):
                 with all_columns:
                     for value, cell in zip(sums, cells, strict=True):
-                        _store(builder, value, cell)
+                        store(builder, value, cell)
                 with some:
                     for value, cell, mask in zip(sums, cells, masks, strict=True):
-                        _store_some(builder, value, cell, mask)
+                        store_some(builder, value, cell, mask)
             return context.get_dummy_value()
 
-        return types.void(*(types.int64,) * 10), emit
+        return types.void(*(types.int64,) * 12), emit
 
     return tile
 
@@ -207,39 +96,49 @@ def _tile(vectors):
 def _held(builder, cells, masks, add):
     """What the cells hold where `add` is not 0, else zeros."""
     before = builder.block
-    with builder.if_then(builder.icmp_signed("!=", add, _word(0))):
-        held = [_load_some(builder, cell, mask) for cell, mask in zip(cells, masks, strict=True)]
+    with builder.if_then(builder.icmp_signed("!=", add, word(0))):
+        held = [load_some(builder, cell, mask) for cell, mask in zip(cells, masks, strict=True)]
         inside = builder.block
-    start = [builder.phi(_VECTOR) for _ in cells]
+    start = [builder.phi(VECTOR) for _ in cells]
     for phi, value in zip(start, held, strict=True):
-        phi.add_incoming(ir.Constant(_VECTOR, None), before)
+        phi.add_incoming(ir.Constant(VECTOR, None), before)
         phi.add_incoming(value, inside)
     return start
 
 
-def _summed(builder, lines, vectors, x_step, panel, depth):
-    """Σₖ (number k of each line, broadcast) · (row k of the panel), in registers; depth is at least 1."""
+def _summed(builder, lines, vectors, x_step, source, depth, panel):
+    """Σₖ (number k of each line, broadcast) · (row k of y), in registers; depth is at least 1.
+
+    Rows of y begin at source[0], source[1] bytes apart; they are copied to the panel where there is one.
+    """
     entry, body, done = (
         builder.block,
         *(builder.append_basic_block(f"tile.{name}") for name in ("k", "end")),
     )
     builder.branch(body)
     builder.position_at_end(body)
-    k, at, row = (builder.phi(_WORD) for _ in range(3))
-    sums = [builder.phi(_VECTOR) for _ in range(len(lines) * vectors)]
-    wide = [_load(builder, address) for address in _vectors(builder, row, vectors)]
-    fma, after = fused(builder, _VECTOR), []
+    k, at, row, to = (builder.phi(WORD) for _ in range(4))
+    sums = [builder.phi(VECTOR) for _ in range(len(lines) * vectors)]
+    wide = [load(builder, address) for address in vectors_at(builder, row, vectors)]
+    if panel is not None:
+        for value, address in zip(wide, vectors_at(builder, to, vectors), strict=True):
+            store(builder, value, address)
+        # Weights lie in the third-level cache after an optimizer's step: 0.97 of the time for 128×784 · 784×256.
+        for address in vectors_at(builder, builder.add(row, builder.mul(source[1], word(_AHEAD))), vectors):
+            ask(builder, builder.inttoptr(address, VECTOR.as_pointer()), False)
+    fma, after = fused(builder, VECTOR), []
     for r, line in enumerate(lines):
-        number = builder.load(builder.inttoptr(builder.add(line, at), _FLOAT.as_pointer()))
-        value = splat(builder, number, _VECTOR)
+        number = builder.load(builder.inttoptr(builder.add(line, at), FLOAT.as_pointer()))
+        value = splat(builder, number, VECTOR)
         after += [builder.call(fma, [value, one, sums[r * vectors + v]]) for v, one in enumerate(wide)]
-    following = builder.add(k, _word(1))
+    following = builder.add(k, word(1))
     steps = [
-        (k, _word(0), following),
-        (at, _word(0), builder.add(at, x_step)),
-        (row, panel, builder.add(row, _word(_LINE))),
+        (k, word(0), following),
+        (at, word(0), builder.add(at, x_step)),
+        (row, source[0], builder.add(row, source[1])),
+        (to, source[0] if panel is None else panel, builder.add(to, word(LINE))),
     ]
-    zeros = [ir.Constant(_VECTOR, None)] * len(sums)
+    zeros = [ir.Constant(VECTOR, None)] * len(sums)
     for phi, first, later in (*steps, *zip(sums, zeros, after, strict=True)):
         phi.add_incoming(first, entry)
         phi.add_incoming(later, body)
@@ -248,46 +147,54 @@ def _summed(builder, lines, vectors, x_step, panel, depth):
     return after
 
 
-_narrow, _wide = _tile(1), _tile(2)
+_narrow, _wide, _packing = _tile(1), _tile(2), _tile(2, packs=True)
 
 
 # The product ----------------------------------------------------------------------------------------------------
 
 
 @jit(inner=True, fast=False)
-def _multiply(out, out_row, x, x_row, x_step, rows, panels, depth, columns, add):
-    """Some rows of x times a block of y."""
-    for j in range(0, columns, _WIDTH):
-        wide, panel = min(_WIDTH, columns - j), panels + j * depth * _ITEM
+def _multiply(out, out_row, x, x_row, x_step, rows, panels, depth, columns, add, corner, y_row, packs):
+    """Some rows of x times a block of y, of which they pack what is as wide as a panel where `packs`."""
+    for j in range(0, columns, WIDTH):
+        wide, panel = min(WIDTH, columns - j), panels + j * depth * ITEM
         for i in range(0, rows, ROWS):
-            into, lines = out + i * out_row + j * _ITEM, x + i * x_row
-            if wide > _LANES:
-                _wide(into, out_row, lines, x_row, x_step, rows - i, panel, depth, wide, add)
+            into, lines = out + i * out_row + j * ITEM, x + i * x_row
+            if packs and i == 0 and wide == WIDTH:
+                line = corner + j * ITEM
+                _packing(into, out_row, lines, x_row, x_step, rows, panel, depth, wide, add, line, y_row)
+            elif wide > LANES:
+                _wide(into, out_row, lines, x_row, x_step, rows - i, panel, depth, wide, add, 0, 0)
             else:
-                _narrow(into, out_row, lines, x_row, x_step, rows - i, panel, depth, wide, add)
+                _narrow(into, out_row, lines, x_row, x_step, rows - i, panel, depth, wide, add, 0, 0)
 
 
 def _sgemm(order, x_order, y_order, m, n, k, alpha, x, x_lead, y, y_lead, beta, out, out_lead):
     """cblas_sgemm of row-major matrices for α = 1, β = 0 or 1 and k ≥ 1: out (m, n) = x (m, k) · y (k, n) + β · out."""
-    x_row, x_step = (_ITEM, _ITEM * x_lead) if x_order == _TURNED else (_ITEM * x_lead, _ITEM)
-    y_row, y_step = (_ITEM, _ITEM * y_lead) if y_order == _TURNED else (_ITEM * y_lead, _ITEM)
-    panels, strip, out_row = _block_room(), _strip_room(), _ITEM * out_lead
+    x_row, x_step = (ITEM, ITEM * x_lead) if x_order == _TURNED else (ITEM * x_lead, ITEM)
+    y_row, y_step = (ITEM, ITEM * y_lead) if y_order == _TURNED else (ITEM * y_lead, ITEM)
+    panels, strip, out_row = _block_room(), _strip_room(), ITEM * out_lead
     blocks = (k + _DEPTH - 1) // _DEPTH
     for block in range(blocks):
         first = block * k // blocks
         depth = (block + 1) * k // blocks - first
         add = int(beta != 0 or block > 0)
-        width = _ROOM // (depth * _LINE) * _WIDTH
+        width = _ROOM // (depth * LINE) * WIDTH
         for j in range(0, n, width):
             columns = min(width, n - j)
-            _pack(panels, y + first * y_row + j * y_step, y_row, y_step, depth, columns)
+            corner, packs = y + first * y_row + j * y_step, y_step == ITEM
+            done = columns // WIDTH * WIDTH if packs else 0  # columns that the first rows of x are to pack
+            if done < columns:
+                rest = panels + done * depth * ITEM
+                pack(rest, corner + done * y_step, y_row, y_step, depth, columns - done)
             for i in range(0, m, _STRIP):
-                into, lines = out + i * out_row + j * _ITEM, x + i * x_row + first * x_step
+                into, lines = out + i * out_row + j * ITEM, x + i * x_row + first * x_step
                 rows, row, step = min(_STRIP, m - i), x_row, x_step
                 if x_order == _TURNED:  # its rows lie across as many pages as it is deep
-                    _pack(strip, lines, x_step, _ITEM, depth, rows)
-                    lines, row, step = strip, _ITEM, _LINE
-                _multiply(into, out_row, lines, row, step, rows, panels, depth, columns, add)
+                    pack(strip, lines, x_step, ITEM, depth, rows)
+                    lines, row, step = strip, ITEM, LINE
+                _multiply(into, out_row, lines, row, step, rows, panels, depth, columns, add, corner, y_row,
+                          packs and i == 0)  # fmt: skip
 
 
 @cache

@@ -15,8 +15,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from autograd_core.dtypes import Shape
 from autograd_core.kernels.gemm import sgemm_address
-from autograd_core.kernels.launch import Floats, Ints, address_of, kernel, table
+from autograd_core.kernels.launch import Constants, Floats, Ints, address_of, kernel, table
 from autograd_core.kernels.vector import BITS, ROWS, lanes_of, tile, width_of
 
 _NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
@@ -80,30 +81,43 @@ def function_of(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.
 
 def own_product(x: Any, y: Any, parts: int, by_rows: bool) -> Any:
     """x · y of float32 where `gemm` suits them, cut into parts along rows or columns of the result; else None."""
-    (m, k), n = x.shape, y.shape[1]
-    rows, columns = (-(-m // parts), n) if by_rows else (m, -(-n // parts))
-    lies_x, lies_y = _lying(x), _lying(y)
-    if lies_x is None or lies_y is None:
+    constants = _own_constants(x.shape, x.strides, y.shape, y.strides, parts, by_rows)
+    at_x, at_y = address_of(x), address_of(y)
+    if constants is None or (at_x | at_y) % 4:
         return None
-    (x_turned, x_step), (y_turned, y_step) = lies_x, lies_y
-    if not suits_own(rows, k, columns, x_turned, y_turned, x.dtype):
-        return None
-    out = np.empty((m, n), np.float32)
-    products(
-        address_of(x), address_of(y), address_of(out), sgemm_address(), 4, 1, m, n, k, x_turned, y_turned, x_step,
-        y_step, 0, 0, parts, by_rows, tasks=parts,
-    )  # fmt: skip
+    out = np.empty((x.shape[0], y.shape[1]), np.float32)
+    products(at_x, at_y, address_of(out), constants, tasks=parts)
     return out
 
 
-def _lying(x: Any) -> tuple[bool, int] | None:
-    """Whether a matrix lies transposed, and the step between its rows as they lie; None where they are no rows."""
-    (rows, columns), (row, column), size = x.shape, x.strides, x.itemsize
-    if not (x.flags.aligned and x.dtype.isnative) or row % size or column % size:
+@lru_cache(maxsize=1024)
+def _own_constants(
+    x_shape: Shape, x_strides: Shape, y_shape: Shape, y_strides: Shape, parts: int, by_rows: bool
+) -> Constants | None:
+    """What `products` gets beside the addresses, or None where `gemm` does not suit; found once, it took 8 µs a call.
+
+    Between two large products Python runs with caches that they have emptied, at half of its speed or less.
+    """
+    (m, k), n = x_shape, y_shape[1]
+    rows, columns = (-(-m // parts), n) if by_rows else (m, -(-n // parts))
+    lies_x, lies_y = _lying(x_shape, x_strides), _lying(y_shape, y_strides)
+    if lies_x is None or lies_y is None:
         return None
-    if column == size and row >= columns * size:
-        return False, row // size
-    return (True, column // size) if row == size and column >= rows * size else None
+    (x_turned, x_step), (y_turned, y_step) = lies_x, lies_y
+    if not suits_own(rows, k, columns, x_turned, y_turned, np.dtype(np.float32)):
+        return None
+    matrices = 4, 1, m, n, k, int(x_turned), int(y_turned), x_step, y_step, 0, 0
+    return Constants(products, sgemm_address(), *matrices, parts, int(by_rows))
+
+
+def _lying(shape: Shape, strides: Shape) -> tuple[bool, int] | None:
+    """Whether a matrix of float32 lies transposed, and the step between its rows as they lie; None without rows."""
+    (rows, columns), (row, column) = shape, strides
+    if row % 4 or column % 4:
+        return None
+    if column == 4 and row >= columns * 4:
+        return False, row // 4
+    return (True, column // 4) if row == 4 and column >= rows * 4 else None
 
 
 def _caller(number: Any) -> Any:

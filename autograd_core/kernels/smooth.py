@@ -201,7 +201,7 @@ def _horner(coefficients, x):
 
 
 @exact
-def _exp_of(x):
+def exp_of(x):
     x = _LOWEST if x < _LOWEST else x
     x = _HIGHEST if x > _HIGHEST else x  # written so that NaN stays
     shifted = _fma(x, _LOG2E, _SHIFT)
@@ -213,7 +213,7 @@ def _exp_of(x):
 
 @exact
 def _sigmoid_of(x):
-    small = _exp_of(-abs(x))
+    small = exp_of(-abs(x))
     return (small if x < _ZERO else _ONE) / (_ONE + small)
 
 
@@ -221,7 +221,7 @@ def _sigmoid_of(x):
 def _tanh_of(x):
     z, size = x * x, abs(x)
     small = _fma(_horner(_TANH, z) * z, x, x)
-    large = _ONE - _TWO / (_exp_of(size + size) + _ONE)
+    large = _ONE - _TWO / (exp_of(size + size) + _ONE)
     return small if size < _TANH_SMALL else -large if x < _ZERO else large
 
 
@@ -231,7 +231,7 @@ def _erf_of(x):
     small = x * _horner(_ERF, z)
     q = _ONE / size
     rest = _horner(_ERFC_TO_2, q * q) if size < _TWO else _horner(_ERFC_FROM_2, q * q)
-    large = _ONE - _exp_of(-z) * q * rest
+    large = _ONE - exp_of(-z) * q * rest
     return small if size < _ONE else -large if x < _ZERO else large
 
 
@@ -239,7 +239,7 @@ def _erf_of(x):
 def _exp(task: int, x: Floats, out: Floats) -> None:
     """eˣ."""
     for i in range(np.uint64(task * _TASK), np.uint64(min((task + 1) * _TASK, x.size))):
-        out[i] = _exp_of(x[i])
+        out[i] = exp_of(x[i])
 
 
 @kernel(wide=True)
@@ -278,7 +278,7 @@ def _sigmoid_grad(task: int, g: Floats, y: Floats, out: Floats) -> None:
 
 
 @piece
-def _top(x, at, length):
+def top_of(x, at, length):
     """The largest element of a row, by rank: comparing floats, of which one may be NaN, LLVM goes one by one."""
     top = _rank(x[at])
     for i in range(length):
@@ -296,9 +296,9 @@ def _softmax(task: int, x: Floats, out: Floats, row: int, share: int) -> None:
     length = np.uint64(row)
     for r in range(task * share, min((task + 1) * share, x.size // row)):
         at = np.uint64(r * row)
-        top, total = _top(x, at, length), _ZERO
+        top, total = top_of(x, at, length), _ZERO
         for i in range(length):
-            value = _exp_of(x[at + i] - top)
+            value = exp_of(x[at + i] - top)
             out[at + i] = value
             total += value
         for i in range(length):
@@ -311,10 +311,10 @@ def _log_softmax(task: int, x: Floats, out: Floats, row: int, share: int) -> Non
     length = np.uint64(row)
     for r in range(task * share, min((task + 1) * share, x.size // row)):
         at = np.uint64(r * row)
-        top, total = _top(x, at, length), _ZERO
+        top, total = top_of(x, at, length), _ZERO
         top = top if top - top == _ZERO else _ZERO
         for i in range(length):
-            total += _exp_of(x[at + i] - top)
+            total += exp_of(x[at + i] - top)
         log = np.float32(math.log(total))
         for i in range(length):
             out[at + i] = (x[at + i] - top) - log

@@ -148,18 +148,18 @@ def pick(x: Array, labels: Array) -> Array:
     >>> ag.pick(ag.tensor([[1.0, 2.0], [3.0, 4.0]]), ag.tensor([1, 0]))
     tensor([2., 3.], dtype=float32)
     """
-    return x[_at_labels(labels, x.ndim)]
+    return x[at_labels(labels, x.ndim)]
 
 
 @operation(lambda g, labels: pick(g, labels), None)
 def place(y: Array, labels: Array, classes: int = 0) -> Array:
     """The cotangent of `pick`: zeros (N, classes, …) with each sample's element of y (N, …) at its label."""
     out = np.zeros((y.shape[0], classes, *y.shape[1:]), y.dtype)
-    out[_at_labels(labels, out.ndim)] = y
+    out[at_labels(labels, out.ndim)] = y
     return out
 
 
-def _at_labels(labels: Array, ndim: int) -> tuple[Array, ...]:
+def at_labels(labels: Array, ndim: int) -> tuple[Array, ...]:
     """The index of a label's element: itself along axis 1, and its own position along the others."""
     if ndim == 2:
         return np.arange(labels.shape[0]), labels

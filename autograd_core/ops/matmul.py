@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from string import ascii_letters
 from typing import Any
 
@@ -18,14 +18,19 @@ from autograd_core.threads import one_blas_thread, run_blocks
 
 def _product(x: Any, y: Any) -> Any:
     """x @ y, for small arrays without the way through the primitive."""
-    return _matmul(x, y) if x.size * y.shape[-1] > _SMALL_PRODUCT else x @ y
+    if x.size * y.shape[-1] <= _SMALL_PRODUCT:
+        return x @ y
+    return _matmul.forward(x, y) if type(x) is type(y) is np.ndarray else _matmul(x, y)
 
 
 @operation(lambda g, y: _product(g, y.mT), lambda g, x: _product(x.mT, g))
 def _matmul(x: Array, y: Array) -> Array:
     try:
+        own = x.dtype == y.dtype == _FLOAT32 and _own_cut(x.shape, y.shape)
+        if own and (out := _own().own_product(x, y, *own)) is not None:
+            return out
         if _is_large(x, y):
-            return _in_blocks(np.asarray(x), np.asarray(y))
+            return _in_blocks(x, y)
         return np.matmul(x, y)
     except ValueError as error:
         inner, rows = np.shape(x)[-1:], np.shape(y)[-2:-1]
@@ -45,22 +50,41 @@ _SMALL_PRODUCT, _SMALL_MATRIX = 1 << 18, 9216
 # in one piece, 128 × 784 · 784 × 256 in 4 takes 15 % longer.
 _BLOCK, _BLOCK_ROWS, _MOST_BLOCKS = 1 << 24, 128, 16
 _OWN = 1 << 20  # multiply-adds from which this project's own product is worth loading
+_FLOAT32 = np.dtype(np.float32)
+
+
+@cache
+def _own() -> Any:
+    """This project's own product; loading it loads numba."""
+    from autograd_core.kernels import products
+
+    return products
 
 
 def _is_large(x: Any, y: Any) -> bool:
     """A product that a BLAS library would cut by the number of threads, which changes its last bits."""
-    x_shape, y_shape = np.shape(x), np.shape(y)
+    x_shape, y_shape = x.shape, y.shape
     if len(x_shape) < 2 or len(y_shape) < 2:
         return False
     (m, k), n = x_shape[-2:], y_shape[-1]
     return m * k * n > (_SMALL_PRODUCT if m > 1 and n > 1 else _SMALL_MATRIX)
 
 
+@lru_cache(maxsize=1024)
 def blocks_of(lead: Shape, m: int, k: int, n: int) -> tuple[int, bool]:
     """Into how many blocks (…, m, k) · (…, k, n) is cut: along the first leading axis, else by rows or columns."""
     work = math.prod(lead) * m * k * n
     most = lead[0] if lead else max(m, n) // _BLOCK_ROWS
     return max(1, min(_MOST_BLOCKS, work // _BLOCK, most)), m >= n
+
+
+@lru_cache(maxsize=1024)
+def _own_cut(x_shape: Shape, y_shape: Shape) -> tuple[int, bool] | None:
+    """How a product that may suit this project's own kernel is cut; None for others."""
+    if len(x_shape) != 2 or len(y_shape) != 2 or x_shape[1] != y_shape[0]:
+        return None
+    (m, k), n = x_shape, y_shape[1]
+    return blocks_of((), m, k, n) if m * k * n >= _OWN else None
 
 
 def _in_blocks(x: Array, y: Array) -> Array:
@@ -69,11 +93,6 @@ def _in_blocks(x: Array, y: Array) -> Array:
     (m, k), n = x.shape[-2:], y.shape[-1]
     lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2]) if x.ndim > 2 or y.ndim > 2 else ()
     count, by_rows = blocks_of(lead, m, k, n)
-    if x.ndim == y.ndim == 2 and m * k * n >= _OWN and x.dtype == y.dtype == np.float32 and k == y.shape[0]:
-        from autograd_core.kernels.products import own_product
-
-        if (out := own_product(x, y, count, by_rows)) is not None:
-            return out
     if count < 2 or x.shape[-1] != y.shape[-2]:
         return np.matmul(x, y)
     out = np.empty((*lead, m, n), np.result_type(x, y))
@@ -131,8 +150,8 @@ def matmul(x: Array, y: Array) -> Array:
 
 @operation(lambda g, w: _product(g, w.mT), lambda g, x: _product(x.mT, g), lambda g: g.sum(axis=0))
 def _linear(x: Array, w: Array, b: Array) -> Array:
-    out = _matmul(x, w)
-    if np.result_type(out, b) != out.dtype:
+    out = _matmul.forward(x, w)
+    if b.dtype != out.dtype and np.result_type(out, b) != out.dtype:
         return out + b
     out += b
     return out

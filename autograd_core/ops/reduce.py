@@ -1,4 +1,4 @@
-"""Reductions over axes, and the scans and normalisations built on them."""
+"""Reductions over axes, and the scans built on them."""
 
 # pyright: reportGeneralTypeIssues=false
 # A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
@@ -16,11 +16,10 @@ from autograd_core.ops.elementwise import (
     exp,
     isinf,
     multiply,
-    smooth_kernels,
     sqrt,
     where,
 )  # fmt: skip
-from autograd_core.ops.large import is_large32, is_large_float
+from autograd_core.ops.large import is_large_float
 from autograd_core.ops.shape import broadcast_to, concat, flip, pad, permute_dims, reshape
 
 
@@ -48,12 +47,14 @@ def expand_reduced(g: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
 
 def spread(g: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
     """A reduction's cotangent, repeated over the axes that were summed away."""
+    if axis is None:
+        return broadcast_to(g, shape)
     return broadcast_to(expand_reduced(g, shape, axis, keepdims), shape)
 
 
 def count(shape: Shape, axis: Axis) -> int:
     """How many elements are reduced into one."""
-    return math.prod(shape[a] for a in axes_of(axis, len(shape)))
+    return math.prod(shape) if axis is None else math.prod(shape[a] for a in axes_of(axis, len(shape)))
 
 
 def _as_channels(x: Array, axis: Axis) -> Array | None:
@@ -106,7 +107,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     3.0
     """
     total = _sum(x, axis, keepdims)  # a third of np.mean's time on 3,200 elements
-    return total / (np.size(x) if axis is None else count(np.shape(x), axis))
+    return total / count(np.shape(x), axis)
 
 
 def _var_rule(g: Any, x: Any, axis: Axis, correction: float, keepdims: bool) -> Any:
@@ -267,7 +268,7 @@ def cumulative_sum(x: Array, axis: int | None = None, include_initial: bool = Fa
     return pad(sums, [(1, 0) if a == axis else (0, 0) for a in range(x.ndim)])
 
 
-def _finite_or_zero(m: Array) -> Array:
+def finite_or_zero(m: Array) -> Array:
     return np.where(np.isfinite(m), m, np.zeros((), m.dtype))
 
 
@@ -287,61 +288,10 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     0.69317626953125
     """
     x = as_float(x)
-    m = _finite_or_zero(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    m = finite_or_zero(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     total = np.add.reduce(np.exp(x - m), axis=axis, keepdims=True)
     out = np.log(total) + m
     return out if keepdims else np.squeeze(out, axis=axes_of(axis, np.ndim(x)))
-
-
-def _by_rows(x: Array, axis: int) -> bool:
-    """Whether x is a large float32 array along whose rows `axis` goes."""
-    return is_large32(x) and x.shape[-1] > 0 and axis in (-1, x.ndim - 1)
-
-
-@operation(
-    lambda u, p, axis: softmax_grad(u, p, axis),
-    lambda u, g, p, axis: (
-        u * (g - sum(g * p, axis=axis, keepdims=True)) - g * sum(u * p, axis=axis, keepdims=True)
-    ),
-)
-def softmax_grad(g: Array, p: Array, axis: int = -1) -> Array:
-    """p · (g - Σ g · p) along `axis`: the derivative of softmax, of which p is the result."""
-    if _by_rows(p, axis) and is_large32(g):
-        return smooth_kernels().softmax_grad(g, p)
-    return p * (g - np.add.reduce(g * p, axis=axis, keepdims=True))
-
-
-@operation(lambda g, out, axis: softmax_grad(g, out, axis))
-def softmax(x: Array, axis: int = -1) -> Array:
-    """exp(x) / Σ exp(x) along `axis`, without overflow.
-
-    >>> import autograd_core as ag
-    >>> ag.softmax(ag.tensor([0.0, 0.0]))
-    tensor([0.5, 0.5], dtype=float32)
-    """
-    x = as_float(x)
-    if _by_rows(x, axis):
-        return smooth_kernels().softmax(x)
-    e = np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-    e = np.exp(e, out=e)
-    e /= np.add.reduce(e, axis=axis, keepdims=True)
-    return e
-
-
-@operation(lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True))
-def log_softmax(x: Array, axis: int = -1) -> Array:
-    """x - log Σ exp(x) along `axis`, without overflow.
-
-    >>> import autograd_core as ag
-    >>> ag.log_softmax(ag.tensor([0.0, 0.0]))
-    tensor([-0.6931472, -0.6931472], dtype=float32)
-    """
-    x = as_float(x)
-    if _by_rows(x, axis):
-        return smooth_kernels().log_softmax(x)
-    shifted = np.subtract(x, _finite_or_zero(np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
-    shifted -= np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
-    return shifted
 
 
 def _norm_rule(g: Any, x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:

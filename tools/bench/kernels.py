@@ -77,7 +77,7 @@ def _measured(kernel: Kernel, plan: Plan) -> list[Record]:
 def _settings(kernel: Kernel, plan: Plan) -> list[str]:
     """The engines whose setting makes a difference here; PyTorch has no channels_last in one dimension."""
     role, shape = kernel.inputs[0]
-    names = selected(role == "image", plan.torch_compile and kernel.fuses)
+    names = selected(role == "image", plan.torch_compile and kernel.fuses, own_compiled=kernel.fuses)
     return [name for name in names if len(shape) > 3 or not name.endswith("channels_last")]
 
 

@@ -79,15 +79,16 @@ def _markdown(part: str, records: list[Record], drawn: bool) -> str:
 def _table(records: list[Record]) -> list[str]:
     bounded = any(record.limits for record in records)
     heads = ["case", OURS, *PEERS, "ratio"]
-    heads += ["rate", "share of the limit", "best peer's share"] if bounded else ["beside them"]
+    heads += ["rate", "share of the limit", "best peer's share"] if bounded else []
     rows = []
     for record in records:
         cells = [record.name, *(_best(record, name) for name in (OURS, *PEERS))]
         peer = record.best_peer()
         ratio = record.ratio(peer)
         cells.append(_ratio(ratio) if ratio else "")
-        cells += _shares(record, record.best(OURS), peer) if bounded else [_others(record)]
-        rows.append("| " + " | ".join(cells) + " |")
+        cells += _shares(record, record.best(OURS), peer) if bounded else []
+        rows.append(f"| {' | '.join([*cells, _others(record)])} |")
+    heads.append("beside them")
     return [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}", *rows]
 
 

@@ -26,7 +26,7 @@ def measured(workload: Workload, plan: Plan, part: str = "steps", group: str = "
     """The workload's step in every engine."""
     record = Record(part, group, workload.name, plan.threads)
     engines, record.notes = load(
-        selected(workload.has_images, plan.torch_compile and not workload.unrolls, steps=True)
+        selected(workload.has_images, plan.torch_compile and not workload.unrolls, own_compiled=True)
     )
     if plan.torch_compile and workload.unrolls:
         record.notes.append("PyTorch compiled is left out: it would trace every layer by itself")

@@ -82,12 +82,15 @@ _ENGINES: dict[str, tuple[str, Callable[[], Engine]]] = {
 }
 
 
-def selected(images: bool = False, torch_compile: bool = True, steps: bool = False) -> list[str]:
-    """Names of the settings that make a difference: the order of channels for images, our compiler for steps,
-    torch.compile when wanted.
+def selected(images: bool = False, torch_compile: bool = True, own_compiled: bool = False) -> list[str]:
+    """Names of the settings that make a difference: the order of channels for images, our compiler for steps and for
+    what fuses, torch.compile when wanted.
     """
     orders = () if images else ("channels_last", "NHWC")
-    left_out = (*(() if torch_compile else ("PyTorch compiled",)), *(() if steps else (f"{OURS} compiled",)))
+    left_out = (
+        *(() if torch_compile else ("PyTorch compiled",)),
+        *(() if own_compiled else (f"{OURS} compiled",)),
+    )
     return [name for name in _ENGINES if not name.endswith(orders) and not name.startswith(left_out)]
 
 

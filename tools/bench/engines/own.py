@@ -1,5 +1,6 @@
 """autograd-core."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from . import Role, Step, own_operations
 
 
 class Own:
-    """autograd-core, eager or with its training steps compiled."""
+    """autograd-core, eager or compiled."""
 
     def __init__(self, compiled: bool = False) -> None:
         self.compiled = compiled
@@ -27,17 +28,18 @@ class Own:
 
     def forward(self, operation: str, inputs: list[Any], settings: dict[str, Any]) -> Call:
         function = getattr(own_operations, operation)
-
-        @ag.no_grad()
-        def call() -> Any:
-            return function(*inputs, **settings)
-
-        return call
+        run = partial(function, **settings)
+        if self.compiled:
+            run = ag.compile(run)
+        return ag.no_grad()(lambda: run(*inputs))
 
     def pullback(self, operation: str, inputs: list[Any], cotangent: Any, settings: dict[str, Any]) -> Call:
         function = getattr(own_operations, operation)
         first, *rest = inputs
         _, pull = ag.vjp(lambda x: function(x, *rest, **settings), first)
+        if self.compiled:
+            # What does not depend on the cotangent is computed when it is captured, as JAX does it in the forward pass.
+            pull = ag.compile(pull)
         return lambda: pull(cotangent)
 
     def step(self, workload: Workload) -> Step:

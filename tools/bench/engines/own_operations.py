@@ -46,8 +46,8 @@ def softmax(x: Any) -> Any:
 
 
 def statistics(x: Any) -> Any:
-    mean, variance = ag.moments(x)
-    return mean, variance
+    both = ag.moments(x)
+    return both[0], both[1]
 
 
 def affine_relu(x: Any, scale: Array, shift: Array) -> Any:
