@@ -182,15 +182,20 @@ class _Cut:
 
 def _box(axes: Axes, geo: Geometry, bytes_of_position: int) -> Four:
     """Whole lines, planes and images, as many as the cache has room for, that leave enough blocks to share out."""
-    limits = [axis.out for axis in axes]
-    for most in POSITIONS:
+
+    def whole(most: int) -> Four:
         images, *box = choose_box(axes, geo.batch, most)
-        images = max(n for n in range(1, images + 1) if geo.batch % n == 0)
-        blocks = geo.groups * geo.batch // images * math.prod(-(-n // b) for n, b in zip(limits, box))
-        small = images * Window.of(axes, box).size * bytes_of_position <= WINDOW_BYTES
-        if small and (blocks >= LEAST_BLOCKS or most <= LEAST_POSITIONS):
-            break
-    return images, box[0], box[1], box[2]
+        return max(n for n in range(1, images + 1) if geo.batch % n == 0), box[0], box[1], box[2]
+
+    def good(most: int, box: Four) -> bool:
+        blocks = (
+            geo.groups * geo.batch // box[0] * math.prod(-(-axis.out // b) for axis, b in zip(axes, box[1:]))
+        )
+        small = box[0] * Window.of(axes, box[1:]).size * bytes_of_position <= WINDOW_BYTES
+        return small and (blocks >= LEAST_BLOCKS or most <= LEAST_POSITIONS)
+
+    boxes = {most: whole(most) for most in POSITIONS}
+    return next((box for most, box in boxes.items() if good(most, box)), boxes[POSITIONS[-1]])
 
 
 def _sums(*parts: npt.ArrayLike) -> Table:

@@ -51,6 +51,11 @@ MOST_X, _MOST_OUT = 1 << 18, 1 << 19
 # Columns of one block, for which x is read once; an x so small that the result may be of any size.
 _ONE_BLOCK, _SMALL_X = 128, 1 << 16
 _LEAST_SIDE = 16  # rows and columns
+_TASK, _LEAST_LINES, _MOST_TASKS = (
+    1 << 22,
+    64,
+    4,
+)  # multiply-adds and rows or columns of a task at least; tasks
 _MOST_TURNED = 128  # rows of an xᵀ
 _LEAST, _LEAST_TURNED = 1 << 20, 1 << 16  # multiply-adds, and those with yᵀ: it takes a second to compile
 
@@ -79,6 +84,18 @@ def function_of(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.
     return 0 if found is None else found.single if dtype.itemsize == 4 else found.double
 
 
+def parts_of(batch: int, m: int, k: int, n: int, parts: int, by_rows: bool, own: bool) -> int:
+    """How many tasks `products` is cut into: `parts` or, where no cut changes an element, what keeps threads busy.
+
+    That is so for the matrices of a batch, and for `gemm`'s elements, which are summed alike wherever they lie.
+    """
+    most = batch if batch > 1 else (m if by_rows else n) // _LEAST_LINES if own else 1
+    wanted = min(_MOST_TASKS, most, batch * m * k * n // _TASK)
+    return max(
+        parts, 1 << wanted.bit_length() - 1 if wanted > 1 else 1
+    )  # panels of a power of two are filled
+
+
 def own_product(x: Any, y: Any, parts: int, by_rows: bool) -> Any:
     """x · y of float32 where `gemm` suits them, cut into parts along rows or columns of the result; else None."""
     constants = _own_constants(x.shape, x.strides, y.shape, y.strides, parts, by_rows)
@@ -86,38 +103,69 @@ def own_product(x: Any, y: Any, parts: int, by_rows: bool) -> Any:
     if constants is None or (at_x | at_y) % 4:
         return None
     out = np.empty((x.shape[0], y.shape[1]), np.float32)
-    products(at_x, at_y, address_of(out), constants, tasks=parts)
+    products(at_x, at_y, address_of(out), constants[0], tasks=constants[1])
     return out
+
+
+def batched(x: Any, y: Any) -> Any:
+    """x (batch, m, k) · y (batch, k, n) of one float type, shared out to threads; None where rows lie otherwise."""
+    constants = _batch_constants(x.shape, x.strides, y.shape, y.strides, x.dtype)
+    if constants is None or not (x.flags.aligned and y.flags.aligned and x.dtype.isnative):
+        return None
+    out = np.empty((*x.shape[:2], y.shape[2]), x.dtype)
+    products(address_of(x), address_of(y), address_of(out), constants[0], tasks=constants[1])
+    return out
+
+
+@lru_cache(maxsize=1024)
+def _batch_constants(
+    x_shape: Shape, x_strides: Shape, y_shape: Shape, y_strides: Shape, dtype: np.dtype[Any]
+) -> tuple[Constants, int] | None:
+    (batch, m, k), n, size = x_shape, y_shape[2], dtype.itemsize
+    lies_x, lies_y = (
+        _lying(shape[1:], strides[1:], size)
+        for shape, strides in ((x_shape, x_strides), (y_shape, y_strides))
+    )
+    if lies_x is None or lies_y is None or (x_strides[0] | y_strides[0]) % size:
+        return None
+    function = function_of(m, k, n, lies_x[0], lies_y[0], dtype)
+    if not function:
+        return None
+    parts = parts_of(batch, m, k, n, 1, False, False)
+    places = (lies_x[1], lies_y[1], x_strides[0] // size, y_strides[0] // size)
+    turned = int(lies_x[0]), int(lies_y[0])
+    return Constants(products, function, size, batch, m, n, k, *turned, *places, parts, 0), parts
 
 
 @lru_cache(maxsize=1024)
 def _own_constants(
     x_shape: Shape, x_strides: Shape, y_shape: Shape, y_strides: Shape, parts: int, by_rows: bool
-) -> Constants | None:
-    """What `products` gets beside the addresses, or None where `gemm` does not suit; found once, it took 8 µs a call.
+) -> tuple[Constants, int] | None:
+    """What `products` gets beside the addresses, and its tasks; None where `gemm` does not suit. It took 8 µs a call.
 
     Between two large products Python runs with caches that they have emptied, at half of its speed or less.
     """
     (m, k), n = x_shape, y_shape[1]
     rows, columns = (-(-m // parts), n) if by_rows else (m, -(-n // parts))
-    lies_x, lies_y = _lying(x_shape, x_strides), _lying(y_shape, y_strides)
+    lies_x, lies_y = _lying(x_shape, x_strides, 4), _lying(y_shape, y_strides, 4)
     if lies_x is None or lies_y is None:
         return None
     (x_turned, x_step), (y_turned, y_step) = lies_x, lies_y
     if not suits_own(rows, k, columns, x_turned, y_turned, np.dtype(np.float32)):
         return None
     matrices = 4, 1, m, n, k, int(x_turned), int(y_turned), x_step, y_step, 0, 0
-    return Constants(products, sgemm_address(), *matrices, parts, int(by_rows))
+    parts = parts_of(1, m, k, n, parts, by_rows, own=True)
+    return Constants(products, sgemm_address(), *matrices, parts, int(by_rows)), parts
 
 
-def _lying(shape: Shape, strides: Shape) -> tuple[bool, int] | None:
-    """Whether a matrix of float32 lies transposed, and the step between its rows as they lie; None without rows."""
+def _lying(shape: Shape, strides: Shape, size: int) -> tuple[bool, int] | None:
+    """Whether a matrix lies transposed, and the step between its rows as they lie; None where they are no rows."""
     (rows, columns), (row, column) = shape, strides
-    if row % 4 or column % 4:
+    if row % size or column % size:
         return None
-    if column == 4 and row >= columns * 4:
-        return False, row // 4
-    return (True, column // 4) if row == 4 and column >= rows * 4 else None
+    if column == size and row >= columns * size:
+        return False, row // size
+    return (True, column // size) if row == size and column >= rows * size else None
 
 
 def _caller(number: Any) -> Any:
