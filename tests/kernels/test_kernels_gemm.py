@@ -81,3 +81,33 @@ def test_the_door_of_matmul(turned, monkeypatch):
     for strange in (x[:, ::-1], np.broadcast_to(x[:1], x.shape), x.astype(">f4")):
         got = ag.matmul(ag.tensor(strange), ag.tensor(y)).numpy()
         np.testing.assert_allclose(got, strange.astype(np.float64) @ y, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_batch_of_any_layout(dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 70, 30)).astype(dtype), rng.standard_normal((40, 30, 60)).astype(dtype)
+    wanted = x.astype(np.float64) @ y
+    slack = 1e-4 if dtype == np.float32 else 1e-12
+    wide = np.repeat(x, 2, axis=1)[:, ::2]  # rows that lie apart
+    for one in (x, x.swapaxes(1, 2).copy().swapaxes(1, 2), wide):
+        for other in (y, y.swapaxes(1, 2).copy().swapaxes(1, 2)):
+            np.testing.assert_allclose(products.batched(one, other), wanted, rtol=0, atol=slack)
+    back = products.batched(x[::-1], y[::-1])
+    np.testing.assert_allclose(back, wanted[::-1], rtol=0, atol=slack)
+    shared = products.batched(np.broadcast_to(x[:1], x.shape), y)
+    np.testing.assert_allclose(shared, x[0].astype(np.float64) @ y, rtol=0, atol=slack)
+    for strange in (x[:, :, ::-1], np.repeat(x, 2, axis=2)[:, :, ::2]):
+        assert products.batched(strange, y) is None
+        got = ag.matmul(ag.tensor(strange), ag.tensor(y)).numpy()
+        np.testing.assert_allclose(got, strange.astype(np.float64) @ y, rtol=0, atol=slack)
+    swapped = x.astype(x.dtype.newbyteorder())
+    np.testing.assert_allclose(ag.matmul(ag.tensor(swapped), y).numpy(), wanted, rtol=0, atol=slack)
+
+
+def test_tasks_are_only_where_no_cut_changes_an_element():
+    assert products.parts_of(1, 128, 784, 256, 1, False, own=True) == 4
+    assert products.parts_of(1, 128, 784, 256, 1, False, own=False) == 1
+    assert products.parts_of(1, 100, 64, 32, 1, True, own=True) == 1
+    assert products.parts_of(64, 64, 32, 64, 1, False, own=False) == 2
+    assert products.parts_of(1, 1024, 1024, 1024, 16, True, own=True) == 16
