@@ -19,6 +19,7 @@ from numba.core.ccallback import CFunc
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
+from autograd_core.kernels import arithmetic_types
 from autograd_core.kernels.gemm_panel import (
     FLOAT,
     ITEM,
@@ -205,7 +206,8 @@ def _compiled() -> Any:
     made = CFunc(_sgemm, (signature.args, signature.return_type), {}, how, Compiler)
     if not config.DISABLE_JIT:
         made._cache = KernelCache(_sgemm)
-    made.compile()
+    with arithmetic_types.remembered():
+        made.compile()
     return made
 
 

@@ -38,7 +38,7 @@ from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from autograd_core.kernels import threads
+from autograd_core.kernels import arithmetic_types, threads
 from autograd_core.kernels.jit import FAST, EntryCache, jit
 from autograd_core.kernels.vector import BITS
 
@@ -237,7 +237,8 @@ def _compile(made: Kernel, dtype: np.dtype) -> CFunc:
     compiled = CFunc(entry, (signature.args, signature.return_type), {}, options, Compiler)
     if not config.DISABLE_JIT:
         compiled._cache = EntryCache(made.function, made.name, str(dtype))
-    compiled.compile()
+    with arithmetic_types.remembered():
+        compiled.compile()
     return compiled
 
 
