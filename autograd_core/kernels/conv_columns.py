@@ -8,10 +8,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from autograd_core.kernels.columns import ROWS, VECTORS, column_tile, copy_lines, unzip_lines, zip_lines
+from autograd_core.kernels.column_lines import copy_lines, unzip_lines, zip_lines
+from autograd_core.kernels.columns import ROWS, VECTORS, column_tile
 from autograd_core.kernels.conv_tile import aligned, aligned_zeros
+from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Floats, Ints, kernel
 from autograd_core.kernels.vector import lanes_of
+
+
+@jit(inner=True)
+def fill_windows(source, first, image_step, plane, line, window, channels, images, size, pitch, unzipped, reads, block,
+                 spatial):  # fmt: skip
+    """Windows (channel, image of a block, size), what lies outside the source left as it is, from plane `first` on.
+
+    reads has, block by block, what of each plane of the window lies in the source: the first line's place there, how
+    many there are, `line` apart, their length, the places in the window of the first element and of the second, whose
+    column has another residue.
+    """
+    entries = reads.size // spatial
+    for c in range(channels):
+        for n in range(images):
+            at, to = (first + n * image_step + c) * plane, (c * images + n) * size
+            for e in range(block * entries, (block + 1) * entries, 5):
+                begin, lines, count, here = at + reads[e], reads[e + 1], reads[e + 2], to + reads[e + 3]
+                if unzipped:
+                    unzip_lines(window, here, to + reads[e + 4], pitch, source, begin, line, lines, count)
+                else:
+                    copy_lines(window, here, pitch, source, begin, line, lines, count)
 
 
 @kernel
@@ -26,27 +49,17 @@ def convolve(
     weights (groups, …) with weight_step from one output channel to the next; windows of `size`. A task is a part of the
     output channels of a group, for one block of some images.
 
-    reads has, block by block, what of each plane of the window lies in the source: the first line's place there, how
-    many there are, source_line apart, their length, the places in the window of the first element and of the second,
-    whose column has another residue. writes has the lines of the result that come from sums: the first one's place,
-    how many there are, out_line apart, their length, the first one's sums, `row` apart; odd columns lie `each` further.
+    writes has, block by block, the lines of the result that come from sums: the first one's place, how many there are,
+    out_line apart, their length, the first one's sums, `row` apart; odd columns lie `each` further.
     """
     part, group, block = task % parts, task // parts % groups, task // parts // groups
     tiles, spatial = (outer + ROWS - 1) // ROWS, begins.size
     image, block = block // spatial * images, block % spatial
     lanes, _ = lanes_of(out)
     window = aligned_zeros(inner * images * size + lanes, out)
-    planes, lines = reads.size // spatial, writes.size // spatial
-    for plane in range(inner * images):
-        c, n = plane // images, plane % images
-        at, to = (((image + n) * groups + group) * inner + c) * source_plane, plane * size
-        for e in range(block * planes, (block + 1) * planes, 5):
-            if unzipped:
-                unzip_lines(window, to + reads[e + 3], to + reads[e + 4], pitch,
-                            source, at + reads[e], source_line, reads[e + 1], reads[e + 2])  # fmt: skip
-            else:
-                copy_lines(window, to + reads[e + 3], pitch,
-                           source, at + reads[e], source_line, reads[e + 1], reads[e + 2])  # fmt: skip
+    lines = writes.size // spatial
+    fill_windows(source, (image * groups + group) * inner, groups * inner, source_plane, source_line, window, inner,
+                 images, size, pitch, unzipped, reads, block, spatial)  # fmt: skip
     first_channel, past_channel = part * tiles // parts * ROWS, min(outer, (part + 1) * tiles // parts * ROWS)
     sums = aligned((past_channel - first_channel + ROWS) * room, out)
     into, channel_step = (sums, room) if room else (out, out_plane)

@@ -79,6 +79,8 @@ def weight_grad(g: Array, x: Array, dw: Array, geo: Geometry) -> None:
         strip_calls.weight_grad(g, x, dw, geo)
     elif _suits_stencil(geo, of_input=False) and geo.inputs <= conv_stencil.OUTER:
         _weight_stencil(g, x, dw, geo)
+    elif conv_columns_calls.suits_weight(geo, g.dtype):
+        conv_columns_calls.weight_grad(g, x, dw, geo)
     elif _suits_product(geo) and math.prod(geo.out) >= LONG_PRODUCT and blas() is not None:
         return _weight_product(g, x, dw, geo)
     else:

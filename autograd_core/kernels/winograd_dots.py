@@ -13,7 +13,7 @@ from autograd_core.kernels.vector import data_of, fused, load_vector, offset, st
 from autograd_core.kernels.winograd_lanes import pointers
 
 
-def _lane_sums(builder, vectors):
+def lane_sums(builder, vectors):
     """A vector whose lane l is the sum of the lanes of vectors[l]."""
     lanes, half = vectors[0].type.count, 1
     while half < lanes:
@@ -49,7 +49,7 @@ def lane_products(typing, out, to, out_step, one, one_at, one_step, other, other
                 value = load_vector(builder, offset(builder, line, t), kind)
                 after += [builder.call(fma, [value, *each]) for each in zip(values, held, strict=True)]
             sums.set(after)
-        total = _lane_sums(builder, sums.get())
+        total = lane_sums(builder, sums.get())
         part = ir.VectorType(kind.element, half)
         for h, cell in enumerate(
             pointers(builder, offset(builder, data_of(context, builder, out, out_v), to), out_step, 2)

@@ -90,6 +90,8 @@ def methods(geo, dtype):
             yield "winograd", way, conv_methods._winograd
         if tiles:
             yield "tiles", way, conv_methods._winograd_tiles
+    if max(geo.stride[1:]) <= 2:
+        yield "columns", "weight", conv_columns_calls.weight_grad
     yield "in place", "weight", partial(conv_direct.weight_sum, windows=False)
     yield "windowed", "weight", partial(conv_direct.weight_sum, windows=True)
     if strip_calls.suits(geo, False):
@@ -383,23 +385,24 @@ def test_every_method_in_guarded_memory_drawn(drawn, dtype):
     check_methods(x, w, dtype, **how)
 
 
-WIDE = "columns" if BITS == 512 else "convolve"  # narrow lines fill few lanes, few channels fewer
+# Narrow lines fill few lanes, few channels fewer.
+WIDE, DOTS = ("columns", "columns") if BITS == 512 else ("convolve", "weight_grad")
 WEIGHTS = "_weight_winograd_tiles" if BITS == 512 else "_weight_winograd"
 
 
 @pytest.mark.parametrize(
     ("inputs", "outputs", "stride", "dtype", "forward", "back", "weight"),
     [
-        (8, 4, 1, np.float32, "columns", WIDE, "weight_grad"),
+        (8, 4, 1, np.float32, "columns", WIDE, "columns"),
         (8, 8, 1, np.float32, "_winograd_tiles", "_winograd_tiles", WEIGHTS),
         (16, 27, 1, np.float32, "_winograd_tiles", "_winograd_tiles", "_weight_winograd"),
         (8, 65, 1, np.float32, "_winograd", "_winograd", "_weight_winograd"),
         (8, 8, 1, np.float64, "convolve", "convolve", "weight_grad"),
-        (8, 5, 1, np.float32, WIDE, WIDE, "weight_grad"),
-        (4, 8, 1, np.float32, WIDE, "columns", "weight_grad"),
+        (8, 5, 1, np.float32, WIDE, WIDE, DOTS),
+        (4, 8, 1, np.float32, WIDE, "columns", DOTS),
         (4, 4, 2, np.float32, "columns", "columns", "_weight_stencil"),
         (4, 4, 3, np.float32, "convolve", "_stencil", "weight_grad"),
-        (5, 4, 2, np.float32, "columns", "convolve", "weight_grad"),
+        (5, 4, 2, np.float32, "columns", "convolve", "columns"),
     ],
 )
 def test_channels_stride_and_dtype_choose_the_method(
@@ -408,7 +411,7 @@ def test_channels_stride_and_dtype_choose_the_method(
     used = []
     ways = itertools.product(("_", "_weight_"), ("stencil", "winograd", "winograd_tiles"))
     places = [(conv_methods, "".join(parts)) for parts in ways]
-    places += [(conv_columns_calls, "convolve"), (conv_direct, "convolve"), (conv_direct, "weight_grad")]
+    places += itertools.product((conv_columns_calls, conv_direct), ("convolve", "weight_grad"))
     for module, name in places:
         method = getattr(module, name)
         known = "columns" if module is conv_columns_calls else name
