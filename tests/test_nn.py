@@ -992,6 +992,33 @@ def test_cross_entropy_of_many_logits_has_kernels_and_derivatives_to_every_order
         ag.cross_entropy(narrow, labels + 20)
 
 
+@pytest.mark.parametrize("rows", [4, 1024])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cross_entropys_labels_are_one_for_each_sample(rows, dtype):
+    x = ag.tensor(np.zeros((rows, 4), dtype))
+    for function in (ag.cross_entropy, ag.compile(ag.cross_entropy)):
+        for labels in (np.zeros(rows - 1, int), np.zeros((rows, 1), int), np.zeros(1, int), 3):
+            with pytest.raises(ValueError, match="labels have the shape"):
+                function(x, ag.asarray(labels))
+        for labels in (np.zeros(rows, bool), np.zeros(rows)):
+            with pytest.raises(TypeError, match="give integers"):
+                function(x, ag.asarray(labels))
+        with pytest.raises(IndexError):
+            function(x, ag.asarray(np.full(rows, 4)))
+        np.testing.assert_allclose(function(x, ag.asarray(np.full(rows, -1))).numpy(), np.log(4), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [4, 1024])
+def test_cross_entropy_of_an_infinite_logit(rows):
+    logits = np.zeros((rows, 4), np.float32)
+    logits[:, 3] = np.inf
+    slope = ag.grad(lambda x: ag.cross_entropy(x, np.zeros(rows, int)).sum())
+    with np.errstate(invalid="ignore"):
+        for function in (slope, ag.compile(slope)):
+            for _ in range(2):
+                np.testing.assert_array_equal(function(ag.tensor(logits)).numpy()[0], [-1, 0, 0, np.nan])
+
+
 @pytest.mark.parametrize("size", [1, 10, 32, 33, 70])
 def test_softmax_of_short_and_long_rows(rng, size):
     x = normal(rng, 6, 4, size)

@@ -241,7 +241,7 @@ class _Builder:
         rows, columns = (m, n) if batch > 1 else (-(-m // parts), n) if by_rows else (m, -(-n // parts))
         function = products.function_of(rows, k, columns, x_turned, y_turned, x.dtype)
         own = products.suits_own(rows, k, columns, x_turned, y_turned, x.dtype)
-        parts = products.parts_of(batch, m, k, n, parts, by_rows, own)
+        parts = products.tasks_of(batch, m, k, n, parts, by_rows, own)
         block = [
             0, 0, 0, function, size, batch, m, n, k, x_turned, y_turned, x_step,
             y_step, _batch_step(x), _batch_step(y), parts, by_rows,

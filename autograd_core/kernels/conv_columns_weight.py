@@ -45,16 +45,8 @@ def sum_chunks(
                 at = (((image + n) * groups + group) * outer + o) * g_plane
                 to = o * each + n * (vectors * lanes // images)
                 for e in range(block * entries, (block + 1) * entries, 4):
-                    copy_lines(
-                        slopes,
-                        to + writes[e + 3],
-                        row,
-                        g,
-                        at + writes[e],
-                        g_line,
-                        writes[e + 1],
-                        writes[e + 2],
-                    )
+                    copy_lines(slopes, to + writes[e + 3], row, g, at + writes[e], g_line,
+                               writes[e + 1], writes[e + 2])  # fmt: skip
         for o in range(0, outer, half):
             for k in range(0, terms, 2):
                 column_dots(totals, k * width + o, width, window, starts, steps, k, slopes, o * each, each, vectors,

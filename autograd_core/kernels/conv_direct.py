@@ -21,7 +21,7 @@ from autograd_core.kernels.conv_call import (
 from autograd_core.kernels.conv_geometry import Geometry
 from autograd_core.kernels.conv_plan import LEAST_BLOCKS, SERIAL, evenly, plan
 from autograd_core.kernels.conv_weight_plan import place_plan, window_plan
-from autograd_core.kernels.launch import Constants, scratch
+from autograd_core.kernels.launch import Constants, all_finite, scratch
 from autograd_core.kernels.vector import width_of
 
 # A task of the weight-gradient takes that many (output channel, tap): fewer, and copying its window would show.
@@ -84,8 +84,9 @@ def in_place(
 def convolve(
     source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
 ) -> None:
-    """Whichever of them is the faster one."""
-    (in_place if conv_meet.suits(geo, of_input) else windowed)(source, w, out, geo, of_input, ending)
+    """Whichever is the faster one; going back from a window, an infinite weight would spoil what it has no part in."""
+    placed = conv_meet.suits(geo, of_input) or (of_input and not all_finite(w))
+    (in_place if placed else windowed)(source, w, out, geo, of_input, ending)
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,6 @@
-"""Which method computes a convolution, and its call: strips, stencils, BLAS, Winograd's, or the register tile.
+"""Which method computes a convolution, and its call.
+
+Strips, lanes along columns, stencils, products, Winograd's, or the register tile with lanes along channels.
 
 Arrays come flat.
 """
@@ -54,9 +56,12 @@ def convolve(
     source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
 ) -> None:
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
-    if strip_calls.suits(geo, of_input):
+    strips, columns = strip_calls.suits(geo, of_input), conv_columns_calls.suits(geo, of_input, w.dtype)
+    if of_input and (strips or columns) and not all_finite(w):  # zeros stand around g, and 0 · ∞ is NaN
+        return conv_direct.in_place(source, w, out, geo, of_input, ending)
+    if strips:
         strip_calls.convolve(source, w, out, geo, of_input)
-    elif conv_columns_calls.suits(geo, of_input, w.dtype):
+    elif columns:
         return conv_columns_calls.convolve(source, w, out, geo, of_input, ending)
     elif _suits_stencil(geo, of_input):
         _stencil(source, w, out, geo, of_input)

@@ -43,17 +43,18 @@ def slopes(
 
 def _run(function: Kernel, x: npt.NDArray, labels: npt.NDArray, out: npt.NDArray, *more: npt.NDArray) -> None:
     rows, row = x.shape
-    if x.dtype != np.float32 or labels.shape != (rows,) or labels.dtype.kind not in "iu" or not row:
+    if x.dtype != np.float32 or labels.shape != (rows,) or not row:
         raise ValueError(
-            f"x is {x.dtype.name}{list(x.shape)}, labels are {labels.dtype.name}{list(labels.shape)}: give float32 "
-            "and an integer for each row"
+            f"x is {x.dtype.name}{list(x.shape)}, labels {list(labels.shape)}: give float32, and a label for each row"
         )
     share = max(1, _TASK // row)
     wrong = np.zeros(1, np.int64)
     numbers = checks.ready(labels.astype(np.int64, copy=False))
     function(checks.ready(x).reshape(-1), *more, numbers, out, wrong, row, share, tasks=-(-rows // share))
     if wrong[0]:
-        raise IndexError(f"a label is out of range: with {row} classes labels go from 0 to {row - 1}")
+        raise IndexError(
+            f"a label is out of range: with {row} classes labels go from 0 to {row - 1} (from the end: -1 to -{row})"
+        )
 
 
 @piece
@@ -82,12 +83,13 @@ def _losses(task: int, x: Floats, labels: Ints, out: Floats, wrong: Ints, row: i
 def _slopes(
     task: int, x: Floats, g: Floats, labels: Ints, out: Floats, wrong: Ints, row: int, share: int
 ) -> None:
-    """Rows task·share … of g · (exp(x − top) / Σ exp(x − top), less 1 at the label)."""
+    """The same of g · (exp(x − top) / Σ exp(x − top), less 1 at the label)."""
     length = np.uint64(row)
     for r in range(task * share, min((task + 1) * share, labels.size)):
         at = np.uint64(r * row)
         chosen = at + _place(labels[r], row, wrong)
         top, total = top_of(x, at, length), _ZERO
+        top = top if top - top == _ZERO else _ZERO
         for i in range(length):
             value = exp_of(x[at + i] - top)
             out[at + i] = value

@@ -51,11 +51,7 @@ MOST_X, _MOST_OUT = 1 << 18, 1 << 19
 # Columns of one block, for which x is read once; an x so small that the result may be of any size.
 _ONE_BLOCK, _SMALL_X = 128, 1 << 16
 _LEAST_SIDE = 16  # rows and columns
-_TASK, _LEAST_LINES, _MOST_TASKS = (
-    1 << 22,
-    64,
-    4,
-)  # multiply-adds and rows or columns of a task at least; tasks
+_TASK, _LEAST_LINES = 1 << 22, 64  # multiply-adds, and rows or columns, of a task at least
 _MOST_TURNED = 128  # rows of an xᵀ
 _LEAST, _LEAST_TURNED = 1 << 20, 1 << 16  # multiply-adds, and those with yᵀ: it takes a second to compile
 
@@ -84,16 +80,15 @@ def function_of(m: int, k: int, n: int, x_turned: int, y_turned: int, dtype: np.
     return 0 if found is None else found.single if dtype.itemsize == 4 else found.double
 
 
-def parts_of(batch: int, m: int, k: int, n: int, parts: int, by_rows: bool, own: bool) -> int:
+def tasks_of(batch: int, m: int, k: int, n: int, parts: int, by_rows: bool, own: bool) -> int:
     """How many tasks `products` is cut into: `parts` or, where no cut changes an element, what keeps threads busy.
 
     That is so for the matrices of a batch, and for `gemm`'s elements, which are summed alike wherever they lie.
     """
     most = batch if batch > 1 else (m if by_rows else n) // _LEAST_LINES if own else 1
-    wanted = min(_MOST_TASKS, most, batch * m * k * n // _TASK)
-    return max(
-        parts, 1 << wanted.bit_length() - 1 if wanted > 1 else 1
-    )  # panels of a power of two are filled
+    wanted = min(most, batch * m * k * n // _TASK)
+    # Eight tasks take longer than four, and three cut a width of 256 within a panel of 32.
+    return max(parts, 4 if wanted >= 4 else 2 if wanted >= 2 else 1)
 
 
 def own_product(x: Any, y: Any, parts: int, by_rows: bool) -> Any:
@@ -131,7 +126,7 @@ def _batch_constants(
     function = function_of(m, k, n, lies_x[0], lies_y[0], dtype)
     if not function:
         return None
-    parts = parts_of(batch, m, k, n, 1, False, False)
+    parts = tasks_of(batch, m, k, n, 1, False, False)
     places = (lies_x[1], lies_y[1], x_strides[0] // size, y_strides[0] // size)
     turned = int(lies_x[0]), int(lies_y[0])
     return Constants(products, function, size, batch, m, n, k, *turned, *places, parts, 0), parts
@@ -154,7 +149,7 @@ def _own_constants(
     if not suits_own(rows, k, columns, x_turned, y_turned, np.dtype(np.float32)):
         return None
     matrices = 4, 1, m, n, k, int(x_turned), int(y_turned), x_step, y_step, 0, 0
-    parts = parts_of(1, m, k, n, parts, by_rows, own=True)
+    parts = tasks_of(1, m, k, n, parts, by_rows, own=True)
     return Constants(products, sgemm_address(), *matrices, parts, int(by_rows)), parts
 
 

@@ -107,6 +107,25 @@ def _in_rows(x: Any, ndim: int = 2) -> bool:
     return kind and x.size >= (_WORTH if ndim == 2 else 1) and capturing() is None
 
 
+def _labels_of(x: Array, labels: Any) -> Array:
+    """The labels, which are integers, one for each sample of x."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels are {labels.dtype.name}: give integers, the numbers of classes")
+    if x.ndim < 2 or labels.shape != (x.shape[0], *x.shape[2:]):
+        raise ValueError(
+            f"labels have the shape {list(labels.shape)} for x of {list(x.shape)}: give x (N, C, …) and labels (N, …)"
+        )
+    return labels
+
+
+def shares(x: Array, axis: int) -> Array:
+    """softmax; of a row with +∞ the others are 0 and that is NaN, as log_softmax and its derivative have it."""
+    e = np.subtract(x, finite_or_zero(np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
+    e = np.exp(e)
+    return e / np.add.reduce(e, axis=axis, keepdims=True)
+
+
 def _excess(x: Any, labels: Any) -> Any:
     """By how much each class's probability is above what its label says: softmax(x), at the label less 1."""
     return cross_entropy_grad(np.ones(labels.shape, x.dtype), x, labels)
@@ -119,9 +138,10 @@ def _excess(x: Any, labels: Any) -> Any:
 )
 def cross_entropy_grad(g: Array, x: Array, labels: Array) -> Array:
     """The derivative of `cross_entropy`: g · (softmax(x) - 1 at the label), along axis 1."""
+    labels = _labels_of(x, labels)
     if _in_rows(x) and _in_rows(g, 1):
         return _kernels().slopes(g, x, labels)
-    excess = softmax(x, axis=1)
+    excess = _along(shares, x, 1)
     excess[at_labels(labels, x.ndim)] -= 1
     excess *= np.expand_dims(g, 1)
     return excess
@@ -131,12 +151,15 @@ def cross_entropy_grad(g: Array, x: Array, labels: Array) -> Array:
 def cross_entropy(x: Array, labels: Array) -> Array:
     """For each sample -log of the probability that softmax(x) along axis 1 gives to its label, without overflow.
 
-    x (N, C, …), integer labels (N, …) in 0…C - 1 → (N, …). `nn.cross_entropy` checks both, and takes the mean.
+    x (N, C, …), integer labels (N, …) → (N, …). Negative labels count from the end, as in `pick`; `nn.cross_entropy`
+    refuses them, and takes the mean. Raises TypeError, ValueError or IndexError for labels that are no integers, of
+    another shape, or out of range.
 
     >>> import autograd_core as ag
     >>> ag.cross_entropy(ag.tensor([[0.0, 0.0], [0.0, 1000.0]]), ag.tensor([1, 0]))
     tensor([6.931472e-01, 1.000000e+03], dtype=float32)
     """
+    labels = _labels_of(x, labels)
     if _in_rows(x):
         return _kernels().losses(x, labels)
     return np.negative(pick(log_softmax(x, axis=1), labels))

@@ -503,6 +503,29 @@ def test_a_number_that_is_not_finite_goes_where_the_sum_takes_it(x_shape, w_shap
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize(
+    ("x", "w", "groups"),
+    [
+        ((2, 3, 9, 20), (16, 3, 3, 3), 1),  # columns
+        ((2, 4, 9, 20), (4, 1, 3, 3), 4),  # strips
+        ((1, 24, 11, 12), (40, 24, 5, 5), 1),  # windows
+        ((2, 8, 9, 12), (8, 8, 3, 3), 1),  # Winograd's
+    ],
+)
+def test_a_gradient_has_nothing_of_a_weight_that_it_does_not_meet(x, w, groups, padding, bad):
+    how = {"stride": (1, 1), "padding": (padding,) * 2, "dilation": (1, 1), "groups": groups}
+    weights = numbers(w, np.float32)
+    weights[0, 0, 0, 0] = weights[-1, -1, -1, -1] = bad
+    g = numbers(conv.conv_forward(numbers(x, np.float32), weights, **how).shape, np.float32, 2)
+    with np.errstate(invalid="ignore"):
+        wanted = naive.conv_input_grad(g, weights, spatial=x[2:], **how)
+    found = conv.conv_input_grad(g, weights, spatial=x[2:], **how)
+    np.testing.assert_array_equal(what_is_not_finite(found), what_is_not_finite(wanted))
+    agree(found[np.isfinite(wanted)], wanted[np.isfinite(wanted)])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("width", [5, 13, 20, 37])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_number_that_is_not_finite_stays_in_its_plane(stride, width, bad):

@@ -26,13 +26,13 @@ def test_both_against_scipy(shape):
 
 
 def test_numbers_that_overflow_and_classes_that_are_masked():
-    x = np.float32([[1e4, 0, -1e4], [-np.inf, 0, 0], [-np.inf, 0, 0], [np.nan, 0, 0]])
-    labels = np.array([2, 1, 0, 1])
+    x = np.float32([[1e4, 0, -1e4], [-np.inf, 0, 0], [-np.inf, 0, 0], [np.nan, 0, 0], [0, 0, np.inf]])
+    labels = np.array([2, 1, 0, 1, 0])
     np.testing.assert_allclose(
-        cross_entropy.losses(x, labels), [2e4, np.log(np.float32(2)), np.inf, np.nan], rtol=1e-6
+        cross_entropy.losses(x, labels), [2e4, np.log(np.float32(2)), np.inf, np.nan, np.inf], rtol=1e-6
     )
-    wanted = [[1, 0, -1], [0, -0.5, 0.5], [-1, 0.5, 0.5], [np.nan] * 3]
-    np.testing.assert_allclose(cross_entropy.slopes(np.ones(4, np.float32), x, labels), wanted)
+    wanted = [[1, 0, -1], [0, -0.5, 0.5], [-1, 0.5, 0.5], [np.nan] * 3, [-1, 0, np.nan]]
+    np.testing.assert_allclose(cross_entropy.slopes(np.ones(5, np.float32), x, labels), wanted)
 
 
 def test_any_layout_and_integer():
@@ -66,9 +66,8 @@ X, L, G = case(2, 3)
         (lambda: cross_entropy.losses(X, L + 6), IndexError, "labels go from 0 to 2"),
         (lambda: cross_entropy.slopes(G, X, L - 6), IndexError, "labels go from 0 to 2"),
         (lambda: cross_entropy.losses(X.astype(float), L), ValueError, "x is float64"),
-        (lambda: cross_entropy.losses(X, L[:1]), ValueError, "an integer for each row"),
-        (lambda: cross_entropy.losses(X, L * 1.0), ValueError, "labels are float64"),
-        (lambda: cross_entropy.losses(X[:, :0], L), ValueError, "an integer for each row"),
+        (lambda: cross_entropy.losses(X, L[:1]), ValueError, "a label for each row"),
+        (lambda: cross_entropy.losses(X[:, :0], L), ValueError, "a label for each row"),
         (lambda: cross_entropy.slopes(G[:1], X, L), ValueError, "a float32 for each"),
     ],
 )

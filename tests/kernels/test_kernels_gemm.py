@@ -106,8 +106,8 @@ def test_a_batch_of_any_layout(dtype):
 
 
 def test_tasks_are_only_where_no_cut_changes_an_element():
-    assert products.parts_of(1, 128, 784, 256, 1, False, own=True) == 4
-    assert products.parts_of(1, 128, 784, 256, 1, False, own=False) == 1
-    assert products.parts_of(1, 100, 64, 32, 1, True, own=True) == 1
-    assert products.parts_of(64, 64, 32, 64, 1, False, own=False) == 2
-    assert products.parts_of(1, 1024, 1024, 1024, 16, True, own=True) == 16
+    assert products.tasks_of(1, 128, 784, 256, 1, False, own=True) == 4
+    assert products.tasks_of(1, 128, 784, 256, 1, False, own=False) == 1
+    assert products.tasks_of(1, 100, 64, 32, 1, True, own=True) == 1
+    assert products.tasks_of(64, 64, 32, 64, 1, False, own=False) == 2
+    assert products.tasks_of(1, 1024, 1024, 1024, 16, True, own=True) == 16
