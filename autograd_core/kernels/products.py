@@ -87,7 +87,7 @@ def tasks_of(batch: int, m: int, k: int, n: int, parts: int, by_rows: bool, own:
     """
     most = batch if batch > 1 else (m if by_rows else n) // _LEAST_LINES if own else 1
     wanted = min(most, batch * m * k * n // _TASK)
-    # Eight tasks take longer than four, and three cut a width of 256 within a panel of 32.
+    # Eight tasks were no faster than four, and three cut a width of 256 within a panel of 32.
     return max(parts, 4 if wanted >= 4 else 2 if wanted >= 2 else 1)
 
 
