@@ -49,6 +49,9 @@ _ROOM = 256 << 10
 # 56×56, where lines of the result are 12 KB apart; 16 and 64 rows take as long as 32. Rows of xᵀ are packed as a panel.
 _STRIP = WIDTH
 
+# Bytes from row to row of a y that the first rows of x pack. Of 1×1 convolution's, 12 KB apart, a panel at a time takes
+# longer to read than all panels row by row: 0.81–0.97 of the speed.
+_NEAR = 4 << 10
 _AHEAD = 8  # rows of y ahead of the one that is packed, at which lines are asked for
 
 _TURNED = 112  # cblas's name for the order of a transposed matrix
@@ -183,7 +186,7 @@ def _sgemm(order, x_order, y_order, m, n, k, alpha, x, x_lead, y, y_lead, beta, 
         width = _ROOM // (depth * LINE) * WIDTH
         for j in range(0, n, width):
             columns = min(width, n - j)
-            corner, packs = y + first * y_row + j * y_step, y_step == ITEM
+            corner, packs = y + first * y_row + j * y_step, y_step == ITEM and y_row <= _NEAR
             done = columns // WIDTH * WIDTH if packs else 0  # columns that the first rows of x are to pack
             if done < columns:
                 rest = panels + done * depth * ITEM
