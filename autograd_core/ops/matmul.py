@@ -50,8 +50,8 @@ _matmul.broadcasts = True
 
 # Up to here BLAS computes on one thread whatever it may use (OpenBLAS: interface/gemm.c, gemv.c).
 _SMALL_PRODUCT, _SMALL_MATRIX = 1 << 18, 9216
-# Multiply-adds and rows or columns of a block at least: 1024 × 1024 · 1024 × 1024 in 4 blocks takes 3 % longer than
-# in one piece, 128 × 784 · 784 × 256 in 4 takes 15 % longer.
+# Of a block at least: multiply-adds, or numbers read and written where these take the time; rows or columns.
+# 1024 × 1024 · 1024 × 1024 in 4 blocks takes 3 % longer than in one piece, 128 × 784 · 784 × 256 in 4 15 % longer.
 _BLOCK, _BLOCK_NUMBERS, _BLOCK_ROWS, _MOST_BLOCKS = 1 << 24, 1 << 22, 128, 16
 _BATCH = 1 << 22  # multiply-adds of a batch from which it is shared out
 _OWN = 1 << 20  # multiply-adds from which this project's own product is worth loading
