@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd_core.dtypes import Shape
+from autograd_core.kernels.transcript import Launched
 
 DType = np.dtype[Any]
 
@@ -225,25 +226,6 @@ class Call(Node):
 
     def reads(self) -> Iterable[View]:
         return self.inputs
-
-
-class Stretch(NamedTuple):
-    """A word of an argument block that holds the address of a value, so many bytes further."""
-
-    word: int
-    value: Value
-    offset: int
-
-
-@dataclass(slots=True, eq=False)
-class Launched:
-    """A kernel as an operation launched it; a check has no name of its own kernel, but what it looks at."""
-
-    name: str
-    address: int
-    block: list[int]
-    stretches: list[Stretch]
-    tasks: int  # negative: on one thread; 0: a check
 
 
 @dataclass(slots=True, eq=False)

@@ -289,7 +289,7 @@ class _Builder:
 
     def _kernels(self, node: Kernels) -> None:
         for launch in node.launches:
-            places = [(s.word, self._home(s.value), s.offset) for s in launch.stretches]
+            places = [(s.word, self._home(s.owner), s.offset) for s in launch.stretches]
             touched = [value for _, value, _ in places]
             check = launch.tasks == 0
             if check:  # where it fails, Python computes all of it again

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from autograd_core.kernels import channel_loops, checks
 from autograd_core.kernels.channel_loops import WIDE
-from autograd_core.kernels.launch import Kernel
+from autograd_core.kernels.launch import Kernel, scratch
+from autograd_core.kernels.recorded import recorded
 
 _PIECE = 1 << 12  # elements of a row in a block, at most
 _BLOCK = 256  # elements of a column in a block
@@ -83,6 +84,7 @@ def _folds(outer: int, columns: int) -> int:
     return folds
 
 
+@recorded
 def sums(x: npt.NDArray) -> npt.NDArray:
     """(channels,): Σ x, of x (outer, channels, ...)."""
     checks.floats(x=x)
@@ -94,6 +96,7 @@ def sums(x: npt.NDArray) -> npt.NDArray:
     return _total(parts, blocks)[0]
 
 
+@recorded
 def moments(x: npt.NDArray) -> npt.NDArray:
     """(2, channels): mean and variance (over n, not n − 1) of x (outer, channels, ...); NaN where n is 0."""
     checks.floats(x=x)
@@ -105,6 +108,7 @@ def moments(x: npt.NDArray) -> npt.NDArray:
     return _merged(parts, blocks)
 
 
+@recorded
 def channel_sums(g: npt.NDArray, x: npt.NDArray, centre: npt.NDArray) -> npt.NDArray:
     """(2, channels): Σ g and Σ g · (x − centre), of g and x (outer, channels, ...) and centre (channels,)."""
     checks.floats(g=g, x=x, centre=centre)
@@ -120,11 +124,13 @@ def channel_sums(g: npt.NDArray, x: npt.NDArray, centre: npt.NDArray) -> npt.NDA
     return _total(parts, blocks)
 
 
+@recorded
 def scale_shift(x: npt.NDArray, centre: npt.NDArray, scale: npt.NDArray, shift: npt.NDArray) -> npt.NDArray:
     """(x − centre) · scale + shift, of x (outer, channels, ...) and (channels,) of each of the others."""
     return _moved(x, x, centre, scale, shift, None)
 
 
+@recorded
 def blend(
     g: npt.NDArray, x: npt.NDArray, centre: npt.NDArray, a: npt.NDArray, b: npt.NDArray, shift: npt.NDArray
 ) -> npt.NDArray:
@@ -171,7 +177,7 @@ def _parts(
 ) -> npt.NDArray:  # fmt: skip
     """What the loop that suits the blocks finds in each: so many kinds of sum, one kind after the other."""
     outer, _, inner = view
-    parts = np.empty(kinds * blocks.total, arrays[0].dtype)
+    parts = scratch(kinds * blocks.total, arrays[0].dtype)
     if blocks.along_rows:
         run = along_rows
         share, tasks = _share(blocks.total, blocks.count_j)

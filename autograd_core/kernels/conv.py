@@ -16,8 +16,10 @@ import numpy.typing as npt
 from autograd_core.kernels import checks, conv_methods
 from autograd_core.kernels.conv_call import Ending, no_bias
 from autograd_core.kernels.conv_geometry import Geometry, geometry
+from autograd_core.kernels.recorded import recorded
 
 
+@recorded
 def conv_forward(
     x: npt.NDArray,
     w: npt.NDArray,
@@ -47,6 +49,7 @@ def conv_forward(
     return _products(x, w, geo.y_shape, geo, False, ending)
 
 
+@recorded
 def conv_input_grad(
     g: npt.NDArray,
     w: npt.NDArray,
@@ -73,6 +76,7 @@ def conv_input_grad(
     return _products(g, w, geo.x_shape, geo, of_input=True)
 
 
+@recorded
 def conv_weight_grad(
     g: npt.NDArray,
     x: npt.NDArray,

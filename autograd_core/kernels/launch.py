@@ -106,6 +106,11 @@ def traced() -> Iterator[Trace]:
         _thread.trace = None
 
 
+def tracing() -> bool:
+    """Whether launches are written down."""
+    return _thread.trace is not None
+
+
 def scratch(shape: Any, dtype: npt.DTypeLike) -> npt.NDArray:
     """Memory that a kernel fills before it is read; it begins at a cache line (a program's memory does so anyway)."""
     if _thread.trace is not None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from autograd_core.kernels import checks, pool_pairs, pool_planes, pool_winners
 from autograd_core.kernels.launch import scratch, table
 from autograd_core.kernels.pool_window import Window, lanes_of, prepared
+from autograd_core.kernels.recorded import recorded
 
 # Where the largest elements stand, as the kernels of `pool_winners` keep it.
 Winners = npt.NDArray[np.uint8] | None
@@ -25,6 +26,7 @@ _TASKS = 64  # tasks at most: each has its part of the scratch block
 _SMALL = 1 << 15  # elements of x that one thread has pooled before another one wakes
 
 
+@recorded
 def max_pool(
     x: npt.NDArray,
     *,
@@ -41,6 +43,7 @@ def max_pool(
     return _fold(x, window, average=False)
 
 
+@recorded
 def max_pool_winners(
     x: npt.NDArray,
     *,
@@ -56,15 +59,16 @@ def max_pool_winners(
     return _fold(x, window, average=False), None
 
 
+@recorded
 def max_pool_put(
     g: npt.NDArray,
     x: npt.NDArray,
+    winners: Winners = None,
     *,
     kernel_size: Sequence[int],
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
-    winners: Winners = None,
 ) -> npt.NDArray:
     """Zeros like x (N, C, *S) with g (N, C, *out) added where each window's largest element stands.
 
@@ -77,6 +81,7 @@ def max_pool_put(
     return _route(x, g, _like(x, window.size), window, back=True)
 
 
+@recorded
 def max_pool_take(
     h: npt.NDArray,
     x: npt.NDArray,
@@ -92,6 +97,7 @@ def max_pool_take(
     return _route(x, h, _like(x, window.out), window, back=False)
 
 
+@recorded
 def avg_pool(
     x: npt.NDArray, *, kernel_size: Sequence[int], stride: Sequence[int], padding: Sequence[int]
 ) -> npt.NDArray:
@@ -100,6 +106,7 @@ def avg_pool(
     return _fold(x, window, average=True)
 
 
+@recorded
 def avg_pool_grad(
     g: npt.NDArray,
     *,

@@ -87,7 +87,7 @@ def max_pool_put(
     from autograd_core.kernels import pool as kernels
 
     how = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-    return kernels.max_pool_put(g, x, **how, winners=winners.of(x))
+    return kernels.max_pool_put(g, x, winners.of(x), **how)
 
 
 @operation(

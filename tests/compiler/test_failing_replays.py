@@ -6,8 +6,6 @@ from compiler.twins import assert_twins
 
 import autograd_core as ag
 import nn
-from autograd_core.compiler.graph import Graph
-from autograd_core.compiler.launches import Launches
 
 
 def fragile():
@@ -195,17 +193,3 @@ def test_an_error_at_replay_says_what_failed_and_where():
         f(-np.eye(3))
     assert "cholesky" in str(failed.value)
     assert "float64[3,3] · in Sequential.layers.0" in str(failed.value)
-
-
-def test_a_table_right_behind_an_array_is_no_part_of_it():
-    """Small arrays lie close together: once a table 48 bytes behind one was taken for its end."""
-    memory = np.zeros(64, np.uint8)
-    array, behind = memory[:12].view(np.float32), memory[48:]
-    behind.flags.writeable = False
-    graph = Graph()
-    launches = Launches(graph)
-    launches._know(array, graph.value((3,), np.dtype(np.float32)))
-    kept = []
-    assert launches._stretch(0, behind, kept) is None
-    assert kept == [behind]
-    assert launches._stretch(0, array[1:], kept).offset == 4

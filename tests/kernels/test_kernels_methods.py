@@ -11,6 +11,7 @@ from kernels import naive
 from autograd_core.kernels import conv, conv_methods, conv_product
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.products import blas
+from autograd_core.kernels.recorded import forget
 
 PLAIN = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
 
@@ -34,6 +35,7 @@ def test_winograds_error_stays_within_ten_times_that_of_the_direct_sum(channels,
     exact = family(*(a.astype(np.float64) for a in (x, w, g)))
     fast = family(x, w, g)
     monkeypatch.setattr(conv_methods, "fits", lambda geo, dtype: False)
+    forget()
     direct = family(x, w, g)
     for true, one, two in zip(exact, fast, direct, strict=True):
         assert not np.array_equal(one, two)  # Winograd's method was taken
@@ -111,6 +113,7 @@ def test_a_1x1_convolution_is_a_product(inputs, outputs, batch, space, dtype, mo
     tolerance = 1e-4 if dtype == np.float32 else 1e-12
     for library in (conv_methods.blas, lambda: None):
         monkeypatch.setattr(conv_methods, "blas", library)
+        forget()
         y, dx = conv.conv_forward(x, w, **how), conv.conv_input_grad(g, w, spatial=space, **how)
         np.testing.assert_allclose(y, naive.conv_forward(x, w, **how), rtol=tolerance, atol=tolerance)
         dw = conv.conv_weight_grad(g, x, kernel=w.shape[2:], **how)

@@ -76,9 +76,7 @@ def test_max_pool(drawn, dtype, seed):
     again, winners = pool.max_pool_winners(x, **how)
     np.testing.assert_array_equal(again, y)
     # With the winners x itself is not looked at.
-    np.testing.assert_array_equal(
-        pool.max_pool_put(g, x if winners is None else -x, **how, winners=winners), put
-    )
+    np.testing.assert_array_equal(pool.max_pool_put(g, x if winners is None else -x, winners, **how), put)
 
 
 @settings(max_examples=100, deadline=None)
