@@ -1,9 +1,7 @@
 """Elementwise functions in LLVM's language, for one number or for a register of them alike.
 
-Sums, products, quotients and roots round as NumPy's do. exp, log, tanh and erf of float32 are polynomials within 2.5
-units of the last place; what else there is, and all of float64, is the C library's, one number after the other.
-
-Source of the polynomials: S. L. Moshier, Cephes mathematical library, single precision (expf, logf, tanhf, erff).
+Sums, products, quotients and roots round as NumPy's do. exp, log, tanh and erf of float32 are the kernels' own; what
+else there is, and all of float64, is the C library's, one number after the other.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-Code = Any  # an LLVM value: a number, or a register of them
+from autograd_core.kernels.elementary import Code, Registers
 
 _BIT = ir.IntType(1)
 _I32 = ir.IntType(32)
@@ -28,22 +26,8 @@ def llvm_type(dtype: np.dtype[Any]) -> ir.Type:
     return _BIT if dtype.kind == "b" else ir.IntType(8 * dtype.itemsize)
 
 
-class Arithmetic:
-    """Instructions on registers of `width` numbers, or on single ones where width is 1."""
-
-    def __init__(self, builder: ir.IRBuilder, width: int) -> None:
-        self.builder = builder
-        self.width = width
-
-    def type(self, one: ir.Type) -> ir.Type:
-        return one if self.width == 1 else ir.VectorType(one, self.width)
-
-    def number(self, one: ir.Type, number: Any) -> Code:
-        """A number known now, in every lane."""
-        if isinstance(one, ir.FloatType):
-            number = float(np.float32(number))
-        constant = ir.Constant(one, number)
-        return constant if self.width == 1 else ir.Constant(self.type(one), [constant] * self.width)
+class Arithmetic(Registers):
+    """NumPy's functions on registers."""
 
     def splat(self, value: Code) -> Code:
         """A number in every lane."""
@@ -71,43 +55,20 @@ class Arithmetic:
         options = {"unsigned": True} if kind in "ub" and function in _SIGNED else {}
         return getattr(self, f"_{function}")(*values, **options)
 
-    # What LLVM has ---------------------------------------------------------------------------------------------
-
-    def intrinsic(self, name: str, *values: Code) -> Code:
-        """llvm.name of floats."""
-        kind = values[0].type
-        one = kind if self.width == 1 else kind.element
-        letter = "f64" if isinstance(one, ir.DoubleType) else "f32"
-        lanes = "" if self.width == 1 else f"v{self.width}"
-        return self._outside(f"llvm.{name}.{lanes}{letter}", kind, values)
+    # What others have ------------------------------------------------------------------------------------------
 
     def library(self, name: str, *values: Code) -> Code:
         """The C library's function, one lane after the other."""
-        kind = values[0].type
-        one = kind if self.width == 1 else kind.element
+        kind, one = values[0].type, self.one(values[0])
         symbol = name if isinstance(one, ir.DoubleType) else f"{name}f"
         if self.width == 1:
-            return self._outside(symbol, one, values)
+            return self.outside(symbol, one, values)
         found = ir.Constant(kind, ir.Undefined)
         for lane in range(self.width):
             at = ir.Constant(_I32, lane)
             each = [self.builder.extract_element(value, at) for value in values]
-            found = self.builder.insert_element(found, self._outside(symbol, one, each), at)
+            found = self.builder.insert_element(found, self.outside(symbol, one, each), at)
         return found
-
-    def _outside(self, name: str, kind: ir.Type, values: Sequence[Code]) -> Code:
-        module = self.builder.module
-        known = module.globals.get(name) or ir.Function(
-            module, ir.FunctionType(kind, [kind] * len(values)), name
-        )
-        return self.builder.call(known, values)
-
-    def _one(self, value: Code) -> ir.Type:
-        return value.type if self.width == 1 else value.type.element
-
-    def like(self, value: Code, number: Any) -> Code:
-        """A number in the type of `value`."""
-        return self.number(self._one(value), number)
 
     def cast(self, value: Code, of: np.dtype[Any], to: np.dtype[Any]) -> Code:
         """The value in another dtype."""
@@ -316,87 +277,20 @@ class Arithmetic:
 
     # Elementary functions --------------------------------------------------------------------------------------
 
-    def _polynomial(self, coefficients: Sequence[float], x: Code) -> Code:
-        """The highest coefficient first, by Horner's rule."""
-        y = self.like(x, coefficients[0])
-        for c in coefficients[1:]:
-            y = self.intrinsic("fma", y, x, self.like(x, c))
-        return y
-
-    def _fast(self, x: Code) -> bool:
-        return isinstance(self._one(x), ir.FloatType)
-
     def _exp_f(self, x: Code) -> Code:
-        if not self._fast(x):
-            return self.intrinsic("exp", x)
-        b, shift = self.builder, self.like(x, _SHIFT)
-        x = b.select(b.fcmp_ordered("<", x, self.like(x, -104)), self.like(x, -104), x)
-        x = b.select(b.fcmp_ordered(">", x, self.like(x, 89)), self.like(x, 89), x)  # NaN stays
-        shifted = self.intrinsic("fma", x, self.like(x, 1.44269504088896341), shift)
-        k = b.fsub(shifted, shift)
-        x = self.intrinsic("fma", k, self.like(x, -0.693359375), x)
-        x = self.intrinsic("fma", k, self.like(x, 2.12194440e-4), x)
-        y = self.intrinsic("fma", self._polynomial(_EXP, x), b.fmul(x, x), x)
-        # Two factors: 2ᵏ itself may be too large or too small for its exponent's bits.
-        bits = b.bitcast(shifted, self.type(_I32))  # k in the lowest 23
-        half = b.ashr(b.shl(bits, self.number(_I32, 9)), self.number(_I32, 10))
-        y = b.fmul(b.fadd(y, self.like(x, 1)), self._two_to(half, x.type))
-        return b.fmul(y, self._two_to(b.sub(bits, half), x.type))
-
-    def _two_to(self, k: Code, kind: ir.Type) -> Code:
-        b = self.builder
-        bits = b.add(b.shl(k, self.number(_I32, 23)), self.number(_I32, 127 << 23))
-        return b.bitcast(bits, kind)
+        return self.exp(x) if self._is_float32(x) else self.intrinsic("exp", x)
 
     def _log_f(self, x: Code) -> Code:
-        if not self._fast(x):
-            return self.intrinsic("log", x)
-        b, one = self.builder, self.like(x, 1)
-        small = b.fcmp_ordered("<", x, self.like(x, 1.17549435e-38))
-        bits = b.bitcast(b.select(small, b.fmul(x, self.like(x, 2.0**25)), x), self.type(_I32))
-        exponent = b.sub(
-            b.lshr(b.and_(bits, self.number(_I32, 0x7F800000)), self.number(_I32, 23)), self.number(_I32, 126)
-        )
-        e = b.sitofp(exponent, x.type)
-        e = b.select(small, b.fsub(e, self.like(x, 25)), e)
-        m = b.bitcast(
-            b.or_(b.and_(bits, self.number(_I32, 0x007FFFFF)), self.number(_I32, 0x3F000000)), x.type
-        )
-        low = b.fcmp_ordered("<", m, self.like(x, math.sqrt(0.5)))
-        e = b.select(low, b.fsub(e, one), e)
-        m = b.fsub(b.select(low, b.fadd(m, m), m), one)
-        z = b.fmul(m, m)
-        y = b.fmul(b.fmul(self._polynomial(_LOG, m), m), z)
-        y = b.fadd(y, b.fmul(e, self.like(x, -2.12194440e-4)))
-        y = b.fsub(y, b.fmul(z, self.like(x, 0.5)))
-        y = b.fadd(b.fadd(m, y), b.fmul(e, self.like(x, 0.693359375)))
-        y = b.select(b.fcmp_unordered("==", x, self.like(x, math.inf)), x, y)  # ∞ and NaN as they are
-        y = b.select(b.fcmp_ordered("==", x, self.like(x, 0)), self.like(x, -math.inf), y)
-        return b.select(b.fcmp_ordered("<", x, self.like(x, 0)), self.like(x, math.nan), y)
+        return self.log(x) if self._is_float32(x) else self.intrinsic("log", x)
 
     def _tanh_f(self, x: Code) -> Code:
-        if not self._fast(x):
-            return self.library("tanh", x)
-        b, one = self.builder, self.like(x, 1)
-        z, size = b.fmul(x, x), self.intrinsic("fabs", x)
-        small = b.fadd(b.fmul(b.fmul(self._polynomial(_TANH, z), z), x), x)
-        large = b.fsub(one, b.fdiv(self.like(x, 2), b.fadd(self._exp_f(b.fadd(size, size)), one)))
-        return self.intrinsic(
-            "copysign", b.select(b.fcmp_ordered("<", size, self.like(x, 0.625)), small, large), x
-        )
+        return self.tanh(x) if self._is_float32(x) else self.library("tanh", x)
 
     def _erf_f(self, x: Code) -> Code:
-        if not self._fast(x):
-            return self.library("erf", x)
-        b, one = self.builder, self.like(x, 1)
-        z, size = b.fmul(x, x), self.intrinsic("fabs", x)
-        q = b.fdiv(one, size)
-        p = b.fmul(q, q)
-        near = b.fcmp_ordered("<", size, self.like(x, 2))
-        rest = b.select(near, self._polynomial(_ERFC_TO_2, p), self._polynomial(_ERFC_FROM_2, p))
-        large = b.fsub(one, b.fmul(b.fmul(self._exp_f(b.fneg(z)), q), rest))
-        small = b.fmul(x, self._polynomial(_ERF, z))
-        return b.select(b.fcmp_ordered("<", size, one), small, self.intrinsic("copysign", large, x))
+        return self.erf(x) if self._is_float32(x) else self.library("erf", x)
+
+    def _is_float32(self, x: Code) -> bool:
+        return isinstance(self.one(x), ir.FloatType)
 
     def _logaddexp_f(self, x: Code, y: Code) -> Code:
         b = self.builder
@@ -405,27 +299,6 @@ class Arithmetic:
         rest = b.select(b.fcmp_ordered("==", x, y), self.like(x, math.log(2)), rest)  # ∞ − ∞ is no number
         return b.fadd(self._maximum_f(x, y), rest)
 
-
-_SHIFT = 1.5 * 2**23  # at this size floats are whole numbers: adding it rounds
-_EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
-_LOG = (
-    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
-    2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
-)  # fmt: skip
-_TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
-_ERF = (
-    7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3, -2.685381193529856e-2,
-    1.128358514861418e-1, -3.761262582423300e-1, 1.128379165726710,
-)  # fmt: skip
-_ERFC_TO_2 = (
-    2.326819970068386e-2, -1.387039388740657e-1, 3.687424674597105e-1, -5.824733027278666e-1,
-    6.210004621745983e-1, -4.944515323274145e-1, 3.404879937665872e-1, -2.741127028184656e-1,
-    5.638259427386472e-1,
-)  # fmt: skip
-_ERFC_FROM_2 = (
-    -1.047766399936249e1, 1.297719955372516e1, -7.495518717768503, 2.921019019210786, -1.015265279202700,
-    4.218463358204948e-1, -2.820767439740514e-1, 5.641895067754075e-1,
-)  # fmt: skip
 
 _SIGNED = frozenset("maximum minimum equal not_equal less less_equal greater greater_equal".split())
 _EXPENSIVE = "exp log tanh erf power logaddexp sin cos tan arcsin arccos arctan arctan2 sinh cosh expm1 log1p"

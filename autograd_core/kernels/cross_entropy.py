@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from autograd_core.kernels import checks
+from autograd_core.kernels.elementary import exp_of
 from autograd_core.kernels.lanes import piece
 from autograd_core.kernels.launch import Floats, Ints, Kernel, kernel
-from autograd_core.kernels.smooth import exp_of, top_of
+from autograd_core.kernels.smooth import top_of
 
 _TASK = 1 << 13  # elements of a task
 _ZERO, _ONE = np.float32(0), np.float32(1)
