@@ -58,7 +58,7 @@ def convolve(
     source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
 ) -> None:
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
-    lines = winograd_line_plan.suits(geo, w.dtype)
+    lines = winograd_line_plan.suits(geo, of_input, w.dtype)
     if lines and winograd_line_calls.convolve(source, w, out, geo, of_input, ending):
         return
     strips, columns = strip_calls.suits(geo, of_input), conv_columns_calls.suits(geo, of_input, w.dtype)

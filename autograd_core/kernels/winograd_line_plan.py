@@ -18,10 +18,12 @@ TILES = 64  # of a block
 # must save. Speeds beside the other methods', as gain: speed, in 512 bits: 16 channels on lines of 1024, 8: 0.93–1.08,
 # 20, 10: 1.14–1.17, 24, 12: 1.25; 64 on lines of 32, 8: 0.84–1.04, of 36, 10: 0.93, of 48, 18: 1.05–1.14; 32 on lines
 # of 68, 5: 0.84–0.86, of 200, 10: 1.13–1.23. In 256 bits 8: 0.88–1.05, 10: 1.05–1.35, 18: 1.25.
-LEAST_GAIN = 10
+# Of registers filled by less than half there are always too many: 220 channels on lines of 17, 11: 0.79–0.98.
+LEAST_GAIN, LEAST_FILLED = 10, 0.5
 # With fewer products, or fewer tiles for which the filters' points are made, these take as long as what is saved: 32
-# channels on lines of 128 1.0 with 1.6 million, 0.85 with 0.4 million; 256 on lines of 32 0.83–0.92 with 8 tiles.
-LEAST_WORK, LEAST_TILES = 1_500_000, 32
+# channels on lines of 128 1.0 with 1.6 million, 0.85 with 0.4 million; of 100 to 280 channels 0.79–1.29 with 38 tiles,
+# 0.82–1.35 with 42, 0.84–1.21 with 54, 0.94–1.16 with 69.
+LEAST_WORK, LEAST_TILES = 1_500_000, 64
 
 
 class LinePlan(NamedTuple):
@@ -45,21 +47,26 @@ def takes(geo: Geometry, dtype: np.dtype) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def suits(geo: Geometry, dtype: np.dtype) -> bool:
-    """It was measured to win, forward and input-gradient."""
+def suits(geo: Geometry, of_input: bool, dtype: np.dtype) -> bool:
+    """The forward convolution or the input-gradient was measured to win."""
     if not takes(geo, dtype):
         return False
-    lanes, across = vector_lanes(dtype), -(-geo.out[2] // OUTPUTS)
+    across, lanes = _across(geo, of_input), vector_lanes(dtype)
     # A line's last register is seldom full, and all the others then lie across cache lines: twice a loss.
     filled = across / (-(-across // lanes) * lanes)
     gain = geo.inputs * geo.outputs / (geo.inputs + geo.outputs) * filled**2
-    return gain >= LEAST_GAIN and geo.multiply_adds >= LEAST_WORK and geo.batch * across >= LEAST_TILES
+    enough = geo.multiply_adds >= LEAST_WORK and geo.batch * across >= LEAST_TILES
+    return enough and gain >= LEAST_GAIN and filled >= LEAST_FILLED
+
+
+def _across(geo: Geometry, of_input: bool) -> int:
+    """Tiles of a line."""
+    return -(-(geo.size if of_input else geo.out)[2] // OUTPUTS)
 
 
 def line_plan(geo: Geometry, of_input: bool, lanes: int) -> LinePlan:
     """Pieces of a line, or several whole lines, of about TILES tiles."""
-    across = -(-(geo.size if of_input else geo.out)[2] // OUTPUTS)
-    outer = geo.inputs if of_input else geo.outputs
+    across, outer = _across(geo, of_input), geo.inputs if of_input else geo.outputs
     if across > TILES:
         box, span = 1, -(-evenly(across, TILES) // lanes) * lanes
     else:

@@ -124,7 +124,7 @@ def test_lines_of_a_plane_of_one_row():
 )  # fmt: skip
 def test_what_the_method_does_not_take(change, dtype):
     given = {"x_shape": (8, 64, 256), "w_shape": (64, 64, 3), **how_of()}
-    assert suits(geometry(**given), FLOAT32)
+    assert suits(geometry(**given), False, FLOAT32)
     assert not takes(geometry(**{**given, **change}), np.dtype(dtype))
 
 
@@ -144,7 +144,7 @@ def test_it_is_taken_where_it_wins(batch, channels, length, taken, monkeypatch):
         conv_methods.winograd_line_calls, "convolve", lambda *a: used.append(a[4]) or method(*a)
     )
     geo = geometry_of((batch, channels, length), channels)
-    assert suits(geo, FLOAT32) == taken
+    assert suits(geo, False, FLOAT32) == suits(geo, True, FLOAT32) == taken
     x, w, g = (numbers(shape, np.float32) for shape in (geo.x_shape, geo.w_shape, geo.y_shape))
     conv.conv_forward(x, w, **how_of())
     conv.conv_input_grad(g, w, spatial=x.shape[2:], **how_of())
@@ -183,7 +183,8 @@ def test_its_error_is_at_most_ten_times_that_of_the_direct_sum(channels, kind, r
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_goes_where_the_sum_takes_it(bad):
     geo = geometry_of((4, 64, 64), 64)
-    assert suits(geo, FLOAT32)
+    assert suits(geo, False, FLOAT32)
+    assert suits(geo, True, FLOAT32)
     x, w, g = (numbers(shape, np.float32) for shape in (geo.x_shape, geo.w_shape, geo.y_shape))
     whole_y = naive.conv_forward(x, w, **how_of())
     whole_dx = naive.conv_input_grad(g, w, spatial=(64,), **how_of())
