@@ -21,6 +21,8 @@ from autograd_core.kernels import (
     conv_tile,
     strip_calls,
     winograd,
+    winograd_line_calls,
+    winograd_line_plan,
     winograd_tiles_calls,
 )
 from autograd_core.kernels.conv_call import (
@@ -56,6 +58,9 @@ def convolve(
     source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
 ) -> None:
     """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
+    lines = winograd_line_plan.suits(geo, of_input, w.dtype)
+    if lines and winograd_line_calls.convolve(source, w, out, geo, of_input, ending):
+        return
     strips, columns = strip_calls.suits(geo, of_input), conv_columns_calls.suits(geo, of_input, w.dtype)
     if of_input and (strips or columns) and not all_finite(w):  # zeros stand around g, and 0 · ∞ is NaN
         return conv_direct.in_place(source, w, out, geo, of_input, ending)

@@ -53,7 +53,7 @@ def _zip(builder, a, b):
     return [shuffle(builder, a, b, order[:lanes]), shuffle(builder, a, b, order[lanes:])]
 
 
-def _phases(builder, row):
+def phases_of(builder, row):
     """Of a row of four vectors the elements 4l, 4l + 1, 4l + 2 and 4l + 3."""
     (even, odd), (later_even, later_odd) = _unzip(builder, *row[:2]), _unzip(builder, *row[2:])
     first, third = _unzip(builder, even, later_even)
@@ -61,7 +61,7 @@ def _phases(builder, row):
     return [first, second, third, fourth]
 
 
-def _row(builder, phases):
+def row_of(builder, phases):
     """Its inverse."""
     even, odd = _zip(builder, *phases[::2]), _zip(builder, *phases[1::2])
     return [*_zip(builder, even[0], odd[0]), *_zip(builder, even[1], odd[1])]
@@ -148,7 +148,7 @@ def _along(stages):
             with cgutils.for_range(builder, number(SIZE), intp=plane.type) as loop:
                 line = offset(builder, first, builder.mul(loop.index, step))
                 places = [offset(builder, line, number(k * lanes)) for k in range(OUTPUTS)]
-                pixels = _phases(builder, [load_vector(builder, place, kind) for place in places])
+                pixels = phases_of(builder, [load_vector(builder, place, kind) for place in places])
                 if overlap:
                     before = neighbours(line, pixels[-1], -1, [lanes, *range(lanes - 1)], masks[0])
                     behind = neighbours(line, pixels[0], OUTPUTS * lanes, list(range(1, lanes + 1)), masks[1])
@@ -210,11 +210,11 @@ def store_outputs(typing, sums, at, plane, out, to, past, wide, places, first, s
             for j in range(SIZE)
         ]
         outputs = [apply_stages(builder, _OUTPUT, [column[i] for column in columns]) for i in range(OUTPUTS)]
-        _doubt(
+        add_doubt(
             builder, [value for line in outputs for value in line], data_of(context, builder, doubt, doubt_v)
         )
-        finish = _finish(builder, kind, shift, rectified)
-        rows = [_row(builder, [finish(value) for value in line]) for line in outputs]
+        finish = finisher(builder, kind, shift, rectified)
+        rows = [row_of(builder, [finish(value) for value in line]) for line in outputs]
         for v in range(OUTPUTS):
             _store_pixels(builder, [row[v] for row in rows], target, table, 2 * v, past, wide)
         return context.get_dummy_value()
@@ -223,7 +223,7 @@ def store_outputs(typing, sums, at, plane, out, to, past, wide, places, first, s
     return types.void(sums, i, i, out, *[i] * 3, places, i, sums.dtype, types.boolean, doubt), emit
 
 
-def _doubt(builder, values, place):
+def add_doubt(builder, values, place):
     """0 · Σ values is added to the vector there."""
     kind, total = values[0].type, values[0]
     for value in values[1:]:
@@ -232,7 +232,7 @@ def _doubt(builder, values, place):
     store_vector(builder, builder.call(fused(builder, kind), [total, ir.Constant(kind, None), held]), place)
 
 
-def _finish(builder, kind, shift, rectified):
+def finisher(builder, kind, shift, rectified):
     """As vector.shift_lines."""
     shift = splat(builder, shift, kind)
     lowest = ir.Constant(kind, [float("-inf")] * kind.count)

@@ -59,7 +59,7 @@ def tiles_plan(geo: Geometry, of_input: bool, lanes: int, tiles: int) -> TilesPl
     across, down = pitch // OUTPUTS, -(-out[1] // OUTPUTS)
     outer = geo.inputs if of_input else geo.outputs
     least = -(-LEAST_BLOCKS // (geo.groups * max(1, outer // LEAST_PART)))
-    box, rows, tiles = _cut(geo.batch, down, across, VECTORS * lanes, tiles, least)
+    box, rows, tiles = cut(geo.batch, down, across, VECTORS * lanes, tiles, least)
     spatial = -(-down // rows)
     count = spatial * -(-geo.batch // box)
     image = geo.groups * outer * out[1] * out[2]
@@ -71,7 +71,7 @@ def tiles_plan(geo: Geometry, of_input: bool, lanes: int, tiles: int) -> TilesPl
     )  # fmt: skip
 
 
-def _cut(batch: int, down: int, across: int, unit: int, tiles: int, least: int) -> tuple[int, int, int]:
+def cut(batch: int, down: int, across: int, unit: int, tiles: int, least: int) -> tuple[int, int, int]:
     """(images, lines of tiles, tiles) of a block, such that few tiles are computed in all, in about `tiles` a block."""
     cuts = [(1, rows) for rows in range(1, down + 1)] + [
         (box, down) for box in range(2, min(batch, 2 * tiles) + 1)

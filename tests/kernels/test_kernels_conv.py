@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import naive
 
-from autograd_core.kernels import conv, conv_columns_calls, conv_direct, conv_methods, strip_calls
+from autograd_core.kernels import (
+    conv,
+    conv_columns_calls,
+    conv_direct,
+    conv_methods,
+    strip_calls,
+    winograd_line_calls,
+    winograd_line_plan,
+)
 from autograd_core.kernels.conv_geometry import geometry
 from autograd_core.kernels.conv_plan import plan
 from autograd_core.kernels.vector import BITS
@@ -90,6 +98,8 @@ def methods(geo, dtype):
             yield "winograd", way, conv_methods._winograd
         if tiles:
             yield "tiles", way, conv_methods._winograd_tiles
+        if winograd_line_plan.takes(geo, np.dtype(dtype)):
+            yield "lines", way, winograd_line_calls.convolve
     if max(geo.stride[1:]) <= 2:
         yield "columns", "weight", conv_columns_calls.weight_grad
     yield "in place", "weight", partial(conv_direct.weight_sum, windows=False)
