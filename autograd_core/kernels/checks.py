@@ -27,6 +27,14 @@ def ready(array: npt.NDArray) -> npt.NDArray:
     return array
 
 
+def as_taken(array: npt.NDArray) -> bool:
+    """Whether it is an array of float32 or float64 already as `ready` makes them."""
+    if type(array) is not np.ndarray or array.dtype not in FLOATS:
+        return False
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
+
+
 def floats(**arrays: npt.NDArray) -> None:
     """Each is an ndarray of float32 or of float64, all of the same."""
     first = ""

@@ -5,26 +5,33 @@ NumPy's where branches at every element, which for random signs takes ten times 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
 from autograd_core.kernels import checks
-from autograd_core.kernels.launch import Bytes, Floats, kernel
+from autograd_core.kernels.launch import Bytes, Floats, Kernel, kernel
+from autograd_core.kernels.prepared import Prepared
 
 _TASK = 1 << 15  # elements of a task
 
 
 def relu(x: npt.NDArray) -> npt.NDArray:
     """max(x, 0); NaN stays."""
-    out, (x,) = _like("x", x=x)
-    _relu(x, out, tasks=-(-x.size // _TASK))
+    if not checks.as_taken(x):
+        _, (x,) = _like("x", x=x)
+    out = np.empty(x.shape, x.dtype)
+    _prepared(_relu, x.size, x.dtype)(x, out)
     return out
 
 
 def gate(y: npt.NDArray, x: npt.NDArray) -> npt.NDArray:
     """y where x > 0, else 0; both of one shape."""
-    out, (y, x) = _like("y", y=y, x=x)
-    _gate(y, x, out, tasks=-(-x.size // _TASK))
+    if not (checks.as_taken(y) and checks.as_taken(x) and y.shape == x.shape and y.dtype == x.dtype):
+        _, (y, x) = _like("y", y=y, x=x)
+    out = np.empty(x.shape, x.dtype)
+    _prepared(_gate, x.size, x.dtype)(y, x, out)
     return out
 
 
@@ -46,6 +53,12 @@ def select(condition: npt.NDArray[np.bool_], x: npt.NDArray | float, y: npt.NDAr
         number = y if name == "x" else x
         _select_number(mask, *given, out, float(number), name == "y", tasks=tasks)
     return out
+
+
+@lru_cache(maxsize=1024)
+def _prepared(of: Kernel, size: int, dtype: np.dtype) -> Prepared:
+    """A call of a kernel all of whose arguments are arrays of this size."""
+    return Prepared(of, dtype, *[size] * len(of.kinds), tasks=-(-size // _TASK))
 
 
 def _like(name: str, **arrays: npt.NDArray) -> tuple[npt.NDArray, list[npt.NDArray]]:

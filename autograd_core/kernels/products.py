@@ -16,20 +16,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from autograd_core.dtypes import Shape
-from autograd_core.kernels import threads
 from autograd_core.kernels.gemm import sgemm_address
 from autograd_core.kernels.gemm_panel import ITEM, add_line
-from autograd_core.kernels.jit import jit
-from autograd_core.kernels.launch import (
-    Constants,
-    Floats,
-    Ints,
-    address_of,
-    all_threads,
-    call,
-    kernel,
-    table,
-)
+from autograd_core.kernels.launch import Constants, Floats, Ints, address_of, kernel, table
+from autograd_core.kernels.prepared import Prepared
 from autograd_core.kernels.vector import BITS, ROWS, lanes_of, tile, width_of
 
 _NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
@@ -104,58 +94,18 @@ def tasks_of(batch: int, m: int, k: int, n: int, parts: int, by_rows: bool, own:
 
 
 class Own:
-    """The product of float32 matrices of certain shapes and strides by `gemm`, ready to be run: see `own`.
+    """The product of float32 matrices of certain shapes and strides by `gemm`: see `own`."""
 
-    Between two large products Python runs with caches that they have emptied, at half of its speed or less. So all that
-    depends on shapes alone is known before, and compiled code looks up where the arrays lie and fills the argument
-    block: 9 µs less for each product of mlp784's step than through the kernel's own call, which does that in Python.
-    """
-
-    def __init__(self, m: int, n: int, constants: Constants, tasks: int) -> None:
-        self.shape, self.tasks = (m, n), tasks
-        self.entry = products.compile(np.float64).address
-        self.words = table(np.array(constants.words, np.int64))
+    def __init__(self, m: int, n: int, constants: tuple[int, ...], tasks: int) -> None:
+        self.shape = m, n
+        self.plain = Prepared(products, np.float64, None, None, None, 0, *constants, tasks=tasks)
+        self.biased = Prepared(products, np.float64, None, None, None, None, *constants, tasks=tasks)
 
     def __call__(self, x: Any, y: Any, bias: Any = None) -> Any:
         """x · y, plus a float32 `bias` for each column; None where an array's numbers are not aligned."""
         out = np.empty(self.shape, np.float32)
-        count = 1 if self.tasks == 1 else min(self.tasks, threads.number())
-        arrays = id(x), id(y), id(out), 0 if bias is None else id(bias)
-        if count == 1:
-            done = _run(self.entry, *arrays, self.words, self.tasks, 1)
-        else:
-            with threads.region():
-                done = _run(self.entry, *arrays, self.words, self.tasks, count)
+        done = self.plain(x, y, out) if bias is None else self.biased(x, y, out, bias)
         return out if done else None
-
-
-@intrinsic
-def _numbers_of(typing, array):
-    """Where the numbers of a NumPy array lie that is at this address (CPython's id): `launch.address_of`, compiled."""
-
-    def emit(context, builder, signature, args):
-        word = ir.IntType(64)
-        field = builder.add(args[0], ir.Constant(word, object.__basicsize__))
-        return builder.load(builder.inttoptr(field, word.as_pointer()))
-
-    return types.int64(types.int64), emit
-
-
-@jit
-def _run(entry, x, y, out, bias, words, tasks, count):
-    """All tasks of `products` on `count` threads, of arrays at these addresses; False where numbers are not aligned."""
-    block = np.empty(4 + words.size, np.int64)
-    block[0], block[1], block[2] = _numbers_of(x), _numbers_of(y), _numbers_of(out)
-    block[3] = _numbers_of(bias) if bias else 0
-    if (block[0] | block[1] | block[3]) % ITEM:
-        return False
-    block[4:] = words
-    if count == 1:
-        for task in range(tasks):
-            call(entry, block.ctypes.data, task)
-    else:
-        all_threads(entry, block.ctypes.data, tasks, count)
-    return True
 
 
 def batched(x: Any, y: Any) -> Any:
@@ -202,7 +152,7 @@ def own(
         return None
     matrices = 4, 1, m, n, k, int(x_turned), int(y_turned), x_step, y_step, 0, 0
     parts = tasks_of(1, m, k, n, parts, by_rows, own=True)
-    return Own(m, n, Constants(products, sgemm_address(), *matrices, parts, int(by_rows)), parts)
+    return Own(m, n, (sgemm_address(), *matrices, parts, int(by_rows)), parts)
 
 
 def _lying(shape: Shape, strides: Shape, size: int) -> tuple[bool, int] | None:
