@@ -53,10 +53,11 @@ def asarray(
     dtype('int64')
     """
     if isinstance(data, Tensor) and not copy:
-        wanted = data.dtype if dtype is None else check_dtype(dtype)
-        if wanted != data.dtype and copy is False:
-            raise ValueError(f"asarray: {data.dtype} to {dtype} needs a copy, but copy=False")
-        found = data if wanted == data.dtype else data.astype(wanted)
+        found = data
+        if dtype is not None and (wanted := check_dtype(dtype)) != data.dtype:
+            if copy is False:
+                raise ValueError(f"asarray: {data.dtype} to {dtype} needs a copy, but copy=False")
+            found = data.astype(wanted)
         if requires_grad:
             found.requires_grad = True
         return found

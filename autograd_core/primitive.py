@@ -108,8 +108,10 @@ def _caller(
 
 def _saver(keep: Sequence[int], shapes_of: int | None) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
     """A function that picks what is saved out of [*inputs, out]."""
-    if shapes_of is not None:
-        return lambda values: (*(values[k] for k in keep), tuple(np.shape(v) for v in values[:shapes_of]))
+    if shapes_of is not None:  # Python numbers among the values have the shape ()
+        return lambda values: (
+            *[values[k] for k in keep], tuple([getattr(v, "shape", ()) for v in values[:shapes_of]]),
+        )  # fmt: skip
     if not keep:
         return lambda values: ()
     if len(keep) == 1:
@@ -161,6 +163,8 @@ class Primitive:
     def bind(self, args: tuple[Any, ...], params: Static) -> tuple[tuple[Any, ...], Static]:
         """Sort a call's arguments into arrays and static parameters, with defaults filled in."""
         given = len(args)
+        if given == self.arity and not params:
+            return args, self.defaults
         if (given == self.arity or self.variadic) and params.keys() <= self.defaults.keys():
             return args, self.defaults | params
         if self.variadic:

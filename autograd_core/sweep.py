@@ -48,13 +48,13 @@ def sweep(
     """
     oldest = min((node.index for node in targets), default=0) if targets is not None else 0
     found: dict[Node, Any] = {}
-    pending: dict[int, tuple[Node, Any]] = {}  # by index; the heap holds the same indices, negated
+    pending: dict[int, tuple[Node, Any]] = {}  # by index; the heap holds those of computed nodes, negated
     own: set[int] = set()  # of these the cotangent is a sum made here: nobody else has the array
     heap: list[int] = []
     for node, cotangent in roots:
         if capturing() is not None and not isinstance(cotangent, Value):
             cotangent = wrap(cotangent)
-        if node.index not in pending:
+        if node.index not in pending and node.primitive is not None:
             heappush(heap, -node.index)
         pending[node.index] = (node, _sum(pending.get(node.index), cotangent))
     path, deriving = state.module_path, state.deriving
@@ -66,15 +66,15 @@ def sweep(
         with recording(create_graph):
             while heap:
                 node, cotangent = pending.pop(-heappop(heap))
-                if node.primitive is None or (targets is not None and node in targets):
-                    if targets is None or node in targets:
-                        found[node] = cotangent
+                if targets is not None and node in targets:
+                    found[node] = cotangent
                     continue
                 for parent, contribution in shares(node, cotangent, oldest, as_tensors):
                     index = parent.index
                     if index not in pending:
                         pending[index] = (parent, contribution)
-                        heappush(heap, -index)
+                        if parent.primitive is not None:
+                            heappush(heap, -index)
                     elif index in own:
                         total = pending[index][1]
                         total += contribution  # in place: half of the memory traffic
@@ -87,7 +87,8 @@ def sweep(
                     node.saved = None
     finally:
         state.module_path, state.deriving = path, deriving
-    return found
+    # What is left are leaves: with nothing under them, they need no turn of their own.
+    return found | {leaf: g for leaf, g in pending.values() if targets is None or leaf in targets}
 
 
 def _sum(earlier: tuple[Node, Any] | None, contribution: Any) -> Any:
@@ -191,7 +192,7 @@ def start(root: Value, cotangent: Any) -> tuple[Node, Array]:
                 f"backward: {describe(array)} is not a scalar: reduce it (.sum(), .mean()) or give the cotangent, "
                 f"an array of shape {list(array.shape)}"
             )
-        cotangent = np.ones(array.shape, array.dtype)
+        return node, np.ones(array.shape, array.dtype)
     given = array_of(cotangent)
     if given.shape != array.shape:
         raise ValueError(

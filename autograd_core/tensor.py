@@ -458,12 +458,13 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
 
 def add_gradients(found: dict[Leaf, Any]) -> None:
     """Add to `.grad` of every leaf what a backward pass has found for it."""
+    eager = capturing() is None
     for leaf, g in found.items():
         owner = leaf.owner()
         if isinstance(owner, Tensor):
             if not isinstance(g, Tensor):
-                g = Tensor(np.asarray(g))
-            if capturing() is None:
+                g = Tensor(g if type(g) is np.ndarray else np.asarray(g))
+            if eager:
                 before = getattr(owner, "_grad", None)
                 owner._grad = g if before is None else before + g
             else:

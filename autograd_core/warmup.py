@@ -42,7 +42,7 @@ def _compile(job: tuple[str, str]) -> str:
 
 
 def _rest(dtypes: Sequence[str]) -> None:
-    """What compiles when it is called: the loops over tasks, the matrix product, random numbers."""
+    """What compiles when it is called: the loops over tasks, matrix products, recorded calls, random numbers."""
     import numpy as np
 
     import autograd_core as ag
@@ -51,7 +51,8 @@ def _rest(dtypes: Sequence[str]) -> None:
     for dtype in dtypes:
         x = ag.ones((1, 4, 2, 2), dtype=dtype)
         ag.conv(x, ag.ones((16, 4, 1, 1), dtype=dtype))
-        ag.matmul(ag.ones((128, 128), dtype=dtype), ag.ones((128, 128), dtype=dtype))
+        w = ag.ones((128, 128), dtype=dtype, requires_grad=True)
+        ag.cross_entropy(ag.linear(w, w, w[0]), np.zeros(128, np.int64)).sum().backward()
         ag.random.normal((2, 3), dtype=dtype)
         ag.random.uniform((2, 3), dtype=dtype)
         if ag.get_num_threads() > 1:  # the loop that shares tasks out

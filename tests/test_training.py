@@ -217,6 +217,18 @@ def test_a_step_with_ever_other_gradients_is_left_to_numpy(monkeypatch):
     assert len(optimizer.compiled.reasons) == optimizer_module.MOST_VARIANTS
 
 
+def test_a_compiled_step_keeps_no_gradient(monkeypatch):
+    monkeypatch.setattr(optimizer_module, "LARGE", 0)
+    w = nn.Parameter(np.ones(3))
+    optimizer = nn.SGD([w], 0.5, momentum=0.5)
+    for _ in range(3):
+        w.grad = ag.ones(3, dtype="float64")
+        optimizer.step()
+        gone = weakref.ref(w.grad.array)
+        optimizer.zero_grad()
+    assert gone() is None
+
+
 def test_learning_rates_take_effect_at_once():
     w = nn.Parameter(np.array([1.0]))
     optimizer = optim.SGD([w], lr=0.5)

@@ -39,7 +39,7 @@ class Guards:
 
     def broken(self, given: Sequence[Any]) -> str:
         """What is different now; empty when nothing is."""
-        if _differs(self.surroundings.objects(), self.objects):
+        if self.objects and _differs(self.surroundings.objects(), self.objects):
             return "a variable that the function names is another number or object now"
         for owner, empty in self.grads:
             if (getattr(owner, "_grad", None) is None) is not empty:
@@ -54,7 +54,7 @@ class Guards:
         for one, other in self.shared:
             if one.array is not other.array:
                 return f"{_name(one)} and {_name(other)} no longer share their elements"
-        if _differs(list(chain.from_iterable(self.lists)), self.contents):
+        if self.lists and _differs(list(chain.from_iterable(self.lists)), self.contents):
             return "a module's list of parts has changed"
         if self.version != tape.structure[0]:
             for module, before in zip(self.modules, self.parts, strict=True):

@@ -243,7 +243,7 @@ class _Builder:
         own = products.suits_own(rows, k, columns, x_turned, y_turned, x.dtype)
         parts = products.tasks_of(batch, m, k, n, parts, by_rows, own)
         block = [
-            0, 0, 0, function, size, batch, m, n, k, x_turned, y_turned, x_step,
+            0, 0, 0, 0, function, size, batch, m, n, k, x_turned, y_turned, x_step,
             y_step, _batch_step(x), _batch_step(y), parts, by_rows,
         ]  # fmt: skip
         out = self._home(node.out)

@@ -86,11 +86,9 @@ class Replay:
         self.learned = [owner for owner in self.owners[: self.written] if owner.node is not None]
         others = [(v, s) for v, s in sources.items() if not isinstance(s, Argument | Held)]
         # Most of an optimizer's: gradients of parameters that the function has not been given as arguments.
-        self.read_gradients: list[tuple[Value, Any]] = [
-            (v, s.owner) for v, s in others if isinstance(s, Gradient) and not isinstance(s.owner, int)
-        ]
-        known = {value for value, _ in self.read_gradients}
-        self.others = [(v, s) for v, s in others if v not in known]
+        read = {v: s.owner for v, s in others if isinstance(s, Gradient) and not isinstance(s.owner, int)}
+        self.read, self.read_from = list(read), list(read.values())
+        self.others = [(v, s) for v, s in others if v not in read]
         self.bound: list[Any] = [None] * len(states)
         self.last: dict[Value, Any] = {}  # keeps the other sources' arrays alive
         homed = {effect.value for effect in effects if effect.value in homes}
@@ -126,8 +124,8 @@ class Replay:
         for value, number in self.arguments:
             argument = given[number]
             self._bind_other(value, argument.array if isinstance(argument, TapeValue) else argument)
-        for value, owner in self.read_gradients:
-            self._bind_other(value, owner._grad.array)
+        for value, array in zip(self.read, map(_array_of, map(_grad_of, self.read_from))):
+            self._bind_other(value, array)
         for value, source in self.others:
             if isinstance(source, Gradient):
                 self._bind_other(value, given[source.owner]._grad.array)
@@ -249,6 +247,8 @@ class Replay:
     # Afterwards ------------------------------------------------------------------------------------------------
 
     def _leave(self, given: list[Any]) -> None:
+        for value in self.read:  # or the next step's gradients, as long as these are kept, lie elsewhere
+            del self.last[value]
         if self.graded:
             self._leave_gradients(self.graded, self.tensors, self.left.arrays)
         replaced(*self.learned)

@@ -86,6 +86,8 @@ class Variant:
         """Replay on new arguments; the function's result."""
         looking = observer()
         arrays = self.replay(given) if looking is None else looking.program(self, given)
+        if self.pattern is False:
+            return self.plain
         tensors = iter([_result(array, graph) for array, graph in zip(arrays, self.graphs)])
         if self.pattern is True:
             return next(tensors)

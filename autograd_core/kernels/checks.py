@@ -35,11 +35,12 @@ def floats(**arrays: npt.NDArray) -> None:
             raise TypeError(f"{name} is {type(array).__name__}, expected an ndarray")
         if array.dtype not in FLOATS and array.dtype.newbyteorder("=") not in FLOATS:
             raise TypeError(f"{name} is {array.dtype.name}: give it as float32 or float64 with astype")
-        if first and array.dtype.newbyteorder("=") != arrays[first].dtype.newbyteorder("="):
-            raise TypeError(
-                f"{first} is {arrays[first].dtype.name} but {name} is {array.dtype.name}: give both the same dtype"
-            )
-        first = first or name
+        if not first:
+            first = name
+            continue
+        kind, other = array.dtype, arrays[first].dtype
+        if kind != other and kind.newbyteorder("=") != other.newbyteorder("="):
+            raise TypeError(f"{first} is {other.name} but {name} is {kind.name}: give both the same dtype")
 
 
 def rank(name: str, array: npt.NDArray, wanted: int, axes: str) -> None:

@@ -10,21 +10,24 @@ import numpy.typing as npt
 
 from autograd_core.kernels import checks
 from autograd_core.kernels.launch import Bytes, Floats, kernel
+from autograd_core.kernels.recorded import recorded
 
 _TASK = 1 << 15  # elements of a task
 
 
+@recorded
 def relu(x: npt.NDArray) -> npt.NDArray:
     """max(x, 0); NaN stays."""
     out, (x,) = _like("x", x=x)
-    _relu(x, out.reshape(-1), tasks=-(-x.size // _TASK))
+    _relu(x, out, tasks=-(-x.size // _TASK))
     return out
 
 
+@recorded
 def gate(y: npt.NDArray, x: npt.NDArray) -> npt.NDArray:
     """y where x > 0, else 0; both of one shape."""
     out, (y, x) = _like("y", y=y, x=x)
-    _gate(y, x, out.reshape(-1), tasks=-(-x.size // _TASK))
+    _gate(y, x, out, tasks=-(-x.size // _TASK))
     return out
 
 
@@ -34,17 +37,17 @@ def select(condition: npt.NDArray[np.bool_], x: npt.NDArray | float, y: npt.NDAr
     if not arrays or not isinstance(condition, np.ndarray) or condition.dtype != np.bool_:
         raise TypeError("select takes an array of bool, and an array as x, y or both")
     name = next(iter(arrays))
-    out, flat = _like(name, **arrays)
+    out, given = _like(name, **arrays)
     if condition.shape != out.shape:
         raise ValueError(
             f"condition has the shape {condition.shape} but {name} has {out.shape}: give both the same"
         )
-    mask, tasks = checks.ready(condition).reshape(-1).view(np.uint8), -(-out.size // _TASK)
-    if len(flat) == 2:
-        _select(mask, *flat, out.reshape(-1), tasks=tasks)
+    mask, tasks = checks.ready(condition).view(np.uint8), -(-out.size // _TASK)
+    if len(given) == 2:
+        _select(mask, *given, out, tasks=tasks)
     else:
         number = y if name == "x" else x
-        _select_number(mask, *flat, out.reshape(-1), float(number), name == "y", tasks=tasks)
+        _select_number(mask, *given, out, float(number), name == "y", tasks=tasks)
     return out
 
 
@@ -58,7 +61,7 @@ def _like(name: str, **arrays: npt.NDArray) -> tuple[npt.NDArray, list[npt.NDArr
                 f"{name} has the shape {first.shape} but {other} has {array.shape}: give both the same"
             )
     out = np.empty(first.shape, first.dtype.newbyteorder("="))
-    return out, [checks.ready(array).reshape(-1) for array in arrays.values()]
+    return out, [checks.ready(array) for array in arrays.values()]
 
 
 @kernel

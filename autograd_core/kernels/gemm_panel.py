@@ -143,3 +143,28 @@ def pack(panels, corner, y_row, y_step, depth, columns):
             for i in range(0, depth, LANES):
                 lines = corner + c * y_step + i * ITEM
                 _pack_square(to + i * LINE, lines, y_step, columns - c, depth - i)
+
+
+# Adding a row to all ------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _add_part(typing, out, line, columns):
+    """A vector's width of the row added to what lies at `out`, or fewer columns of it."""
+
+    def emit(context, builder, signature, args):
+        out, line, columns = args
+        (mask,) = masks_of(builder, columns, 1)
+        total = builder.fadd(load_some(builder, out, mask), load_some(builder, line, mask))
+        store_some(builder, total, out, mask)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 3), emit
+
+
+@jit(inner=True, fast=False)
+def add_line(out, rows, row, line, columns):
+    """A line of numbers added to each of the rows of a matrix, which lie `row` bytes apart."""
+    for i in range(rows):
+        for j in range(0, columns, LANES):
+            _add_part(out + i * row + j * ITEM, line + j * ITEM, columns - j)

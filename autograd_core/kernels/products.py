@@ -17,7 +17,9 @@ from numba.extending import intrinsic
 
 from autograd_core.dtypes import Shape
 from autograd_core.kernels.gemm import sgemm_address
+from autograd_core.kernels.gemm_panel import ITEM, add_line
 from autograd_core.kernels.launch import Constants, Floats, Ints, address_of, kernel, table
+from autograd_core.kernels.prepared import Prepared
 from autograd_core.kernels.vector import BITS, ROWS, lanes_of, tile, width_of
 
 _NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
@@ -91,15 +93,19 @@ def tasks_of(batch: int, m: int, k: int, n: int, parts: int, by_rows: bool, own:
     return max(parts, 4 if wanted >= 4 else 2 if wanted >= 2 else 1)
 
 
-def own_product(x: Any, y: Any, parts: int, by_rows: bool) -> Any:
-    """x · y of float32 where `gemm` suits them, cut into parts along rows or columns of the result; else None."""
-    constants = _own_constants(x.shape, x.strides, y.shape, y.strides, parts, by_rows)
-    at_x, at_y = address_of(x), address_of(y)
-    if constants is None or (at_x | at_y) % 4:
-        return None
-    out = np.empty((x.shape[0], y.shape[1]), np.float32)
-    products(at_x, at_y, address_of(out), constants[0], tasks=constants[1])
-    return out
+class Own:
+    """The product of float32 matrices of certain shapes and strides by `gemm`: see `own`."""
+
+    def __init__(self, m: int, n: int, constants: tuple[int, ...], tasks: int) -> None:
+        self.shape = m, n
+        self.plain = Prepared(products, np.float64, None, None, None, 0, *constants, tasks=tasks)
+        self.biased = Prepared(products, np.float64, None, None, None, None, *constants, tasks=tasks)
+
+    def __call__(self, x: Any, y: Any, bias: Any = None) -> Any:
+        """x · y, plus a float32 `bias` for each column; None where an array's numbers are not aligned."""
+        out = np.empty(self.shape, np.float32)
+        done = self.plain(x, y, out) if bias is None else self.biased(x, y, out, bias)
+        return out if done else None
 
 
 def batched(x: Any, y: Any) -> Any:
@@ -108,7 +114,7 @@ def batched(x: Any, y: Any) -> Any:
     if constants is None or not (x.flags.aligned and y.flags.aligned and x.dtype.isnative):
         return None
     out = np.empty((*x.shape[:2], y.shape[2]), x.dtype)
-    products(address_of(x), address_of(y), address_of(out), constants[0], tasks=constants[1])
+    products(address_of(x), address_of(y), address_of(out), 0, constants[0], tasks=constants[1])
     return out
 
 
@@ -132,14 +138,10 @@ def _batch_constants(
     return Constants(products, function, size, batch, m, n, k, *turned, *places, parts, 0), parts
 
 
-@lru_cache(maxsize=1024)
-def _own_constants(
+def own(
     x_shape: Shape, x_strides: Shape, y_shape: Shape, y_strides: Shape, parts: int, by_rows: bool
-) -> tuple[Constants, int] | None:
-    """What `products` gets beside the addresses, and its tasks; None where `gemm` does not suit. It took 8 µs a call.
-
-    Between two large products Python runs with caches that they have emptied, at half of its speed or less.
-    """
+) -> Own | None:
+    """The product of such matrices, cut into parts along rows or columns; None where `gemm` does not suit them."""
     (m, k), n = x_shape, y_shape[1]
     rows, columns = (-(-m // parts), n) if by_rows else (m, -(-n // parts))
     lies_x, lies_y = _lying(x_shape, x_strides, 4), _lying(y_shape, y_strides, 4)
@@ -150,7 +152,7 @@ def _own_constants(
         return None
     matrices = 4, 1, m, n, k, int(x_turned), int(y_turned), x_step, y_step, 0, 0
     parts = tasks_of(1, m, k, n, parts, by_rows, own=True)
-    return Constants(products, sgemm_address(), *matrices, parts, int(by_rows)), parts
+    return Own(m, n, (sgemm_address(), *matrices, parts, int(by_rows)), parts)
 
 
 def _lying(shape: Shape, strides: Shape, size: int) -> tuple[bool, int] | None:
@@ -199,13 +201,14 @@ sgemm, dgemm = _caller(ir.FloatType()), _caller(ir.DoubleType())
 
 @kernel
 def products(
-    task: int, x: int, y: int, out: int, function: int, size: int, batch: int, m: int, n: int, k: int, x_turned: int,
-    y_turned: int, x_step: int, y_step: int, x_batch: int, y_batch: int, parts: int, by_rows: int,
+    task: int, x: int, y: int, out: int, bias: int, function: int, size: int, batch: int, m: int, n: int, k: int,
+    x_turned: int, y_turned: int, x_step: int, y_step: int, x_batch: int, y_batch: int, parts: int, by_rows: int,
 ) -> None:  # fmt: skip
     """out (batch, m, n) = x (batch, m, k) · y (batch, k, n), at these addresses, of elements of `size` bytes.
 
     A turned matrix lies transposed; steps are between rows as they lie, and between matrices. There are `parts` tasks:
-    shares of the batch, or, of one product, of its rows or columns.
+    shares of the batch, or, of one product, of its rows or columns. Unless the address `bias` is 0, a float32 for each
+    column lies there, and is added: for elements of 4 bytes.
     """
     first, past = 0, batch
     row, rows, column, columns = 0, m, 0, n
@@ -223,6 +226,8 @@ def products(
         into = out + size * ((i * m + row) * n + column)
         if size == 4:
             sgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n, 0)
+            if bias:
+                add_line(into, rows, ITEM * n, bias + ITEM * column, columns)
         else:
             dgemm(function, x_turned, y_turned, rows, columns, k, left, x_step, right, y_step, into, n, 0)
 

@@ -4,6 +4,7 @@
 # A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,16 @@ from autograd_core.ops.large import is_large, is_large32, is_large_float
 from autograd_core.ops.spread import spread_view
 
 # Kernels for large arrays ------------------------------------------------------------------------------------
+
+_GATED = 8  # what an element counts for relu's derivative: NumPy needs three passes, and all their code
+
+
+@cache
+def _choosing() -> Any:
+    """The kernels that choose between numbers; loading them loads numba."""
+    from autograd_core.kernels import choose
+
+    return choose
 
 
 def smooth_kernels() -> Any:
@@ -295,10 +306,9 @@ def softplus(x: Array) -> Array:
 @elementwise(lambda g, x: gate(g, x), zero_rule)
 def gate(y: Array, x: Array) -> Array:
     """y where x is positive, else 0, whatever y is: the derivative of relu."""
-    if is_large_float(y) and is_large_float(x) and x.shape == y.shape and x.dtype == y.dtype:
-        from autograd_core.kernels import choose
-
-        return choose.gate(y, x)
+    both_large = is_large_float(y, _GATED) and is_large_float(x, _GATED)
+    if both_large and x.shape == y.shape and x.dtype == y.dtype:
+        return _choosing().gate(y, x)
     mask = np.greater(x, 0)
     if not isinstance(y, np.ndarray) or y.dtype.kind != "f":
         return np.where(mask, y, 0)
@@ -312,9 +322,7 @@ def gate(y: Array, x: Array) -> Array:
 def relu(x: Array) -> Array:
     """max(x, 0); its derivative at 0 is taken as 0."""
     if is_large_float(x):
-        from autograd_core.kernels import choose
-
-        return choose.relu(x)
+        return _choosing().relu(x)
     return np.maximum(x, 0)
 
 
@@ -341,9 +349,7 @@ def minimum(x: Array, y: Array) -> Array:
 def where(condition: Array, x: Array, y: Array) -> Array:
     """x where the condition is true, else y."""
     if is_large(condition) and _selectable(condition, x, y):
-        from autograd_core.kernels import choose
-
-        return choose.select(condition, x, y)
+        return _choosing().select(condition, x, y)
     return np.where(condition, x, y)
 
 

@@ -13,14 +13,14 @@ from autograd_core.tape import capturing
 LARGE = 1 << 16  # elements from which kernels are worth loading
 
 
-def is_large(x: Any) -> bool:
-    """Whether x is a large array."""
-    return isinstance(x, np.ndarray) and x.size >= LARGE and capturing() is None
+def is_large(x: Any, weight: int = 1) -> bool:
+    """Whether x is a large array; `weight`: as so many elements one counts, where NumPy takes longer for each."""
+    return isinstance(x, np.ndarray) and x.size * weight >= LARGE and capturing() is None
 
 
-def is_large_float(x: Any) -> bool:
+def is_large_float(x: Any, weight: int = 1) -> bool:
     """The same of floats that lie in memory as kernels take them."""
-    return is_large(x) and x.dtype.kind == "f" and x.flags.c_contiguous and x.dtype.isnative
+    return is_large(x, weight) and x.dtype.kind == "f" and x.flags.c_contiguous and x.dtype.isnative
 
 
 def is_large32(x: Any) -> bool:

@@ -26,12 +26,11 @@ def _product(x: Any, y: Any) -> Any:
 @operation(lambda g, y: _product(g, y.mT), lambda g, x: _product(x.mT, g))
 def _matmul(x: Array, y: Array) -> Array:
     try:
-        own = x.dtype == y.dtype == _FLOAT32 and _own_cut(x.shape, y.shape)
-        if own and (out := _own().own_product(x, y, *own)) is not None:
+        if (own := _own(x, y)) is not None and (out := own(x, y)) is not None:
             return out
         if x.ndim == y.ndim == 3 and _shared_out(x, y):
             one_blas_thread()
-            if (out := _own().batched(x, y)) is not None:
+            if (out := _kernels().batched(x, y)) is not None:
                 return out
         if _is_large(x, y):
             return _in_blocks(x, y)
@@ -60,8 +59,8 @@ _FLOATS = _FLOAT32, np.dtype(np.float64)
 
 
 @cache
-def _own() -> Any:
-    """This project's own product; loading it loads numba."""
+def _kernels() -> Any:
+    """This project's own products; loading them loads numba."""
     from autograd_core.kernels import products
 
     return products
@@ -96,13 +95,21 @@ def blocks_of(lead: Shape, m: int, k: int, n: int) -> tuple[int, bool]:
     return max(1, min(_MOST_BLOCKS, wanted, most)), m >= n
 
 
+def _own(x: Array, y: Array) -> Any:
+    """This project's own product where it is the faster one for such matrices, else None."""
+    if x.dtype == y.dtype == _FLOAT32:
+        return _own_for(x.shape, x.strides, y.shape, y.strides)
+    return None
+
+
 @lru_cache(maxsize=1024)
-def _own_cut(x_shape: Shape, y_shape: Shape) -> tuple[int, bool] | None:
-    """How a product that may suit this project's own kernel is cut; None for others."""
+def _own_for(x_shape: Shape, x_strides: Shape, y_shape: Shape, y_strides: Shape) -> Any:
     if len(x_shape) != 2 or len(y_shape) != 2 or x_shape[1] != y_shape[0]:
         return None
     (m, k), n = x_shape, y_shape[1]
-    return blocks_of((), m, k, n) if m * k * n >= _OWN else None
+    if m * k * n < _OWN:
+        return None
+    return _kernels().own(x_shape, x_strides, y_shape, y_strides, *blocks_of((), m, k, n))
 
 
 def _in_blocks(x: Array, y: Array) -> Array:
@@ -166,8 +173,16 @@ def matmul(x: Array, y: Array) -> Array:
     return _matmul(x, y)
 
 
-@operation(lambda g, w: _product(g, w.mT), lambda g, x: _product(x.mT, g), lambda g: g.sum(axis=0))
+def _column_sums(g: Any) -> Any:
+    return np.add.reduce(g, axis=0) if type(g) is np.ndarray else g.sum(axis=0)
+
+
+@operation(lambda g, w: _product(g, w.mT), lambda g, x: _product(x.mT, g), _column_sums)
 def _linear(x: Array, w: Array, b: Array) -> Array:
+    if (own := _own(x, w)) is not None:
+        fits = b.shape == own.shape[1:] and b.dtype == _FLOAT32 and b.flags.c_contiguous
+        if fits and (out := own(x, w, b)) is not None:
+            return out
     out = _matmul.forward(x, w)
     if b.dtype != out.dtype and np.result_type(out, b) != out.dtype:
         return out + b

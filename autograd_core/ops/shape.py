@@ -20,6 +20,8 @@ from autograd_core.tape import Value
 
 def as_sizes(sizes: Any) -> Shape:
     """One integer, or several, of Python or NumPy, as a tuple."""
+    if type(sizes) is tuple:
+        return tuple(map(operator.index, sizes))
     return (operator.index(sizes),) if np.ndim(sizes) == 0 else tuple(operator.index(size) for size in sizes)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import autograd_core as ag
 from autograd_core.kernels import gemm, products
+from autograd_core.ops import matmul
 
 EDGES = [1, 2, 5, 8, 15, 16, 17, 31, 33, 64, 70]
 WIDE = [130, 270, 300]  # more columns than one block has of deep panels
@@ -18,12 +19,12 @@ def matrix(rng, rows, columns, turned):
     return made.T if turned else made
 
 
-def run(x, y, out, parts=1, by_rows=1):
+def run(x, y, out, parts=1, by_rows=1, bias=None):
     """Through the kernel of compiled programs."""
     (m, k), n = x.shape, y.shape[1]
     x_turned, y_turned = (not a.flags.c_contiguous for a in (x, y))
     steps = (m if x_turned else k), (k if y_turned else n)
-    addresses = [a.ctypes.data for a in (x, y, out)]
+    addresses = [0 if a is None else a.ctypes.data for a in (x, y, out, bias)]
     products.products(
         *addresses, gemm.sgemm_address(), 4, 1, m, n, k, x_turned, y_turned, *steps, 0, 0, parts, by_rows,
         tasks=parts,
@@ -63,24 +64,71 @@ def test_blocks_have_the_bits_of_the_whole():
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
 
 
-@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
-def test_the_door_of_matmul(turned, monkeypatch):
+@pytest.mark.parametrize(("parts", "by_rows"), [(1, 1), (3, 1), (3, 0)])
+def test_a_bias_is_added_to_each_row_and_to_nothing_around(parts, by_rows):
+    rng = np.random.default_rng(0)
+    for m, n, k in ((5, 3, 7), (33, 70, 16), (64, 130, 513)):
+        x, y, bias = matrix(rng, m, k, False), matrix(rng, k, n, False), matrix(rng, 1, n, False)[0]
+        around = np.full(m * n + 128, 7, np.float32)
+        out, plain = around[64:-64].reshape(m, n), np.empty((m, n), np.float32)
+        run(x, y, plain)
+        run(x, y, out, parts, by_rows, bias)
+        np.testing.assert_array_equal(out, plain + bias)
+        assert (np.concatenate([around[:64], around[-64:]]) == 7).all()
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """Which of the products that had an Own were computed by it, on any machine."""
     monkeypatch.setattr(products, "BITS", 512)  # as if OpenBLAS were slower here
-    taken, made = [], products.own_product
+    matmul._own_for.cache_clear()
+    taken, made = [], products.Own.__call__
 
-    def own_product(*arguments):
-        taken.append(made(*arguments))
-        return taken[-1]
+    def call(*arguments):
+        out = made(*arguments)
+        taken.append(out is not None)
+        return out
 
-    monkeypatch.setattr(products, "own_product", own_product)
+    monkeypatch.setattr(products.Own, "__call__", call)
+    yield taken
+    matmul._own_for.cache_clear()
+
+
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+def test_the_door_of_matmul(turned, taken):
     rng = np.random.default_rng(0)
     x, y = matrix(rng, 130, 200, turned[0]), matrix(rng, 200, 140, turned[1])
     got = ag.matmul(ag.tensor(x), ag.tensor(y)).numpy()
     np.testing.assert_allclose(got, x.astype(np.float64) @ y, rtol=0, atol=1e-3)
-    assert [out is not None for out in taken] == [not turned[0]]
+    assert taken == ([] if turned[0] else [True])
     for strange in (x[:, ::-1], np.broadcast_to(x[:1], x.shape), x.astype(">f4")):
         got = ag.matmul(ag.tensor(strange), ag.tensor(y)).numpy()
         np.testing.assert_allclose(got, strange.astype(np.float64) @ y, rtol=0, atol=1e-3)
+
+
+def misaligned(array):
+    raw = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    raw[...] = array
+    return raw
+
+
+def test_the_door_of_linear(taken):
+    rng = np.random.default_rng(0)
+    x, w, bias = matrix(rng, 130, 200, False), matrix(rng, 200, 140, False), matrix(rng, 1, 140, False)[0]
+    forward = matmul._linear.forward
+    wanted = x.astype(np.float64) @ w + bias
+    everywhere = np.broadcast_to(bias, (130, 140))  # such a bias is no row
+    for given, by_own in (
+        (bias, [True]), (np.repeat(bias, 2)[::2], [True]), (everywhere, [True]),
+        (misaligned(bias), [False, True]), (bias.astype(np.float64), [True]),
+    ):  # fmt: skip
+        got = forward(x, w, given)
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-3)
+        assert got.dtype == given.dtype
+        assert taken == by_own
+        taken.clear()
+    np.testing.assert_allclose(forward(misaligned(x), w, bias), wanted, rtol=0, atol=1e-3)
+    assert taken == [False, False]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
