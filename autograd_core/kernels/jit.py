@@ -30,6 +30,13 @@ from numba.core.serialize import dumps
 
 from autograd_core.kernels import ahead
 
+try:
+    from autograd_core.kernels.pipeline import InnerCompiler, KernelCompiler
+except (ImportError, AttributeError):  # another numba
+    from numba.core.compiler import Compiler
+
+    InnerCompiler = KernelCompiler = Compiler
+
 # Never fastmath=True: it lets LLVM assume that there is no NaN and no infinity.
 FAST = {"reassoc", "contract", "arcp"}
 
@@ -308,7 +315,7 @@ def jit(
         "parallel": PRANGE if parallel else False,
     }
     if inner:
-        options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InnerCompiler}
     if fast:
         options["fastmath"] = FAST
     dispatcher = numba.njit(**options)(function)

@@ -34,12 +34,11 @@ from llvmlite import ir
 from numba import prange, types
 from numba.core import config
 from numba.core.ccallback import CFunc
-from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from autograd_core.kernels import arithmetic_types, threads
-from autograd_core.kernels.jit import FAST, EntryCache, jit
+from autograd_core.kernels.jit import FAST, EntryCache, KernelCompiler, jit
 from autograd_core.kernels.vector import BITS
 
 # What a kernel's parameters may be. Arrays come flat and contiguous; floats are float32 or float64, as the call's are.
@@ -239,7 +238,7 @@ def _compile(made: Kernel, dtype: np.dtype) -> CFunc:
     if made.fast:
         options["fastmath"] = FAST
     entry = _entry(made, _unpacker(made.kinds, dtype, made.wide))
-    compiled = CFunc(entry, (signature.args, signature.return_type), {}, options, Compiler)
+    compiled = CFunc(entry, (signature.args, signature.return_type), {}, options, KernelCompiler)
     if not config.DISABLE_JIT:
         compiled._cache = EntryCache(made.function, made.name, str(dtype))
     with arithmetic_types.remembered():
