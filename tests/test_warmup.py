@@ -55,6 +55,12 @@ def test_after_warming_up_a_convolution_and_its_gradients_compile_nothing(tmp_pa
 
 
 @pytest.mark.slow
+def test_every_kernel_compiles_for_both_dtypes(tmp_path):
+    out, _ = run(WARM.replace('"--dtype", "float32", "--processes", "1"', '"--processes", "2"'), tmp_path)
+    assert "kept in" in out
+
+
+@pytest.mark.slow
 def test_warming_up_for_one_dtype_compiles_no_other(tmp_path):
     code = WARM.replace("import main", "import main\n    import autograd_core.kernels.launch as launch")
     code += "    floats = [kernel for kernel in launch.registry if kernel.first_float is not None]\n"

@@ -35,7 +35,7 @@ def _number(value):
     return ir.Constant(_I64, value)
 
 
-def _keep(builder, mask, value):
+def keep(builder, mask, value):
     """value where the mask's bits are set, else 0."""
     bits = ir.VectorType(
         ir.IntType(32 if isinstance(value.type.element, ir.FloatType) else 64), value.type.count
@@ -132,7 +132,7 @@ def _parts(builder, factors, sources, masks, every):
         for c, value in enumerate(_columns(builder, source, vector, columns, every)):
             parts[c] = builder.call(fma, [factors[r * columns + c], value, parts[c]])
     whole = [crossed(builder, part, every) for part in parts]
-    return [_keep(builder, mask, part) for mask, part in zip(masks, whole, strict=True)]
+    return [keep(builder, mask, part) for mask, part in zip(masks, whole, strict=True)]
 
 
 def _masks(context, builder, masks_type, masks, at, pitch, column, vector, columns):
@@ -276,7 +276,7 @@ def stencil_dots(
                 masked = _masks(
                     context, builder, masks, masks_v, mask_at, mask_pitch, column, vector, columns
                 )
-                kept = [crossed(builder, _keep(builder, mask, slope), every, back=True) for mask in masked]
+                kept = [crossed(builder, keep(builder, mask, slope), every, back=True) for mask in masked]
                 for r in range(rows):
                     values = _columns(builder, offset(builder, sources[r], here), vector, columns, every)
                     for c, value in enumerate(values):

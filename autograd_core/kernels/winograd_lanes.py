@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from autograd_core.kernels.stencil import shuffle
+from autograd_core.kernels.stencil import keep, shuffle
 from autograd_core.kernels.strip import Mask, alignment, inside, number
 from autograd_core.kernels.vector import (
     data_of,
@@ -37,7 +37,6 @@ from autograd_core.kernels.winograd_transform import (
 
 _INPUT, _SLOPES = row_stages(input_matrix()), row_stages(filter_matrix(OUTPUTS))
 _OUTPUT = column_stages(output_matrix(OUTPUTS))
-_INT32 = ir.IntType(32)
 
 
 def _unzip(builder, a, b):
@@ -133,17 +132,16 @@ def _along(stages):
         def emit(context, builder, signature, args):
             lines_v, at, step, ends_v, ends_at, ends_step, out_v, to, plane = args
             kind = vector_type(context, lines)
-            lanes, bits = kind.count, ir.VectorType(_INT32, kind.count)
+            lanes = kind.count
             first = offset(builder, data_of(context, builder, lines, lines_v), at)
             target = offset(builder, data_of(context, builder, out, out_v), to)
             end = offset(builder, data_of(context, builder, ends, ends_v), ends_at)
-            masks = [load_vector(builder, each, bits) for each in pointers(builder, end, ends_step, 2)]
+            masks = [load_vector(builder, each, kind) for each in pointers(builder, end, ends_step, 2)]
 
             def neighbours(line, value, at, order, mask):
                 """`value` moved by a lane, with the pixel at `at` in the free one, where the tile's line goes on."""
                 pixel = splat(builder, builder.load(offset(builder, line, number(at))), kind)
-                moved = builder.bitcast(shuffle(builder, value, pixel, order), bits)
-                return builder.bitcast(builder.and_(moved, mask), kind)
+                return keep(builder, mask, shuffle(builder, value, pixel, order))
 
             with cgutils.for_range(builder, number(SIZE), intp=plane.type) as loop:
                 line = offset(builder, first, builder.mul(loop.index, step))
