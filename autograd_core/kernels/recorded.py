@@ -10,6 +10,7 @@ work of a small convolution, instead of 18–59; more in a training step, where 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -24,7 +25,9 @@ from autograd_core.kernels.replay import FIELDS, run
 from autograd_core.kernels.transcript import Memory, OutsideKernels, taken_down
 
 MOST = 512  # kinds of call that are kept for each function
-_known: dict[str, dict[Any, Recording | None]] = {}  # by function, by kind of call
+_known: dict[str, dict[Any, Any]] = {}  # recordings by function, by kind of call; None: it cannot be recorded
+_changing = threading.Lock()  # held while what is known changes
+_UNKNOWN = object()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,11 +45,11 @@ def recorded(function: Function) -> Function:
             return function(*arrays, **settings)
         kind = (*[(a.dtype, a.shape) if type(a) is np.ndarray else a for a in arrays], *settings.items())
         try:
-            recording = known[kind]
-        except KeyError:
-            recording = _first(function, known, kind, arrays, settings)
+            recording = known.get(kind, _UNKNOWN)
         except TypeError:  # something without a hash, such as a list
             recording = None
+        if recording is _UNKNOWN:
+            recording = _first(function, known, kind, arrays, settings)
         if recording is None or (given := recording(arrays)) is None:
             return function(*arrays, **settings)
         return given
@@ -56,12 +59,13 @@ def recorded(function: Function) -> Function:
 
 def forget() -> None:
     """Record all calls anew, as when another method is to be taken for the same arrays."""
-    for known in _known.values():
-        known.clear()
+    with _changing:
+        for known in _known.values():
+            known.clear()
 
 
 def _first(
-    function: Callable[..., Any], known: dict[Any, Recording | None], kind: Any, arrays: Any, settings: Any
+    function: Callable[..., Any], known: dict[Any, Any], kind: Any, arrays: Any, settings: Any
 ) -> Recording | None:
     """The recording of a kind of call that is seen for the first time; None where it must go on as it is."""
     if not all(a is None or (type(a) is np.ndarray and a.dtype.isnative) for a in arrays):
@@ -70,13 +74,15 @@ def _first(
     apart = [None if a is None else np.empty(a.shape, a.dtype) for a in arrays]
     with traced() as trace:
         results = function(*apart, **settings)
-    if len(known) >= MOST:
-        known.pop(next(iter(known)), None)
     try:
-        known[kind] = Recording(apart, results, trace)
+        recording = Recording(apart, results, trace)
     except OutsideKernels:
-        known[kind] = None
-    return known[kind]
+        recording = None
+    with _changing:
+        if len(known) >= MOST:
+            known.pop(next(iter(known)))
+        known[kind] = recording
+    return recording
 
 
 class Recording:

@@ -1,5 +1,6 @@
 """Calls that are recorded: what runs again does what the function does, for other arrays of the same kind."""
 
+import sys
 import threading
 
 import numba
@@ -148,6 +149,12 @@ def test_faults_are_told_each_time():
             conv.conv_forward(x.astype(np.int64), w, **SAME)
 
 
+def test_a_fault_is_told_without_a_word_of_recordings():
+    with pytest.raises(ValueError, match="16 channels") as told:
+        conv.conv_forward(normal(1, 16, 12, 12), normal(16, 8, 3, 3), **SAME)
+    assert told.value.__context__ is None
+
+
 def test_bits_do_not_depend_on_the_number_of_threads():
     x, w = normal(8, 64, 28, 28), normal(64, 64, 3, 3)
     before, found = numba.get_num_threads(), []
@@ -183,6 +190,31 @@ def test_threads_call_at_the_same_time():
         worker.start()
     for worker in workers:
         worker.join()
+    assert not wrong
+
+
+def test_threads_see_new_kinds_while_old_ones_go(monkeypatch):
+    monkeypatch.setattr(recorded, "MOST", 3)
+    before, wrong = sys.getswitchinterval(), []
+
+    def work(seed):
+        sizes = np.random.default_rng(seed).integers(64, 80, 300)
+        try:
+            wrong.extend(
+                size for size in sizes if channel.sums(np.ones((2, 1, size), np.float32))[0] != 2 * size
+            )
+        except Exception as error:
+            wrong.append(error)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        workers = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        sys.setswitchinterval(before)
     assert not wrong
 
 
