@@ -184,12 +184,8 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set every parameter's `.grad` to None."""
-        if capturing() is not None:
-            for p in self.params:
-                p.grad = None
-        else:
-            for p in self.params:
-                p._grad = None
+        for p in self.params:
+            p.grad = None
 
     def buffers(self) -> dict[str, Buffer]:
         """All state by its name in `state_dict`: settings, "step", and each moment as "momentum.weight"."""

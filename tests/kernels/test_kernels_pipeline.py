@@ -42,7 +42,10 @@ def test_a_kernel_that_calls_an_inner_function(compiler, dtype, monkeypatch):
     np.testing.assert_array_equal(out, (x.reshape(3, 4) ** 2).sum(1))
 
 
-@pytest.mark.skipif(pipeline.KernelCompiler is Compiler, reason="numba's own way")
+@pytest.mark.skipif(
+    pipeline.KernelCompiler is Compiler,
+    reason="this numba lacks what pipeline.py builds on, so jit.py has fallen back to its Compiler",
+)
 def test_an_inner_function_is_not_for_python():
     x = np.ones(4, np.float32)
     _made()(x, np.zeros(1, np.float32), 4, tasks=1)
