@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,14 +41,17 @@ class Compiled:
         self.reasons: list[str] = []  # why it was captured again
         self.calls = 0
         self.lock = threading.RLock()
+        self.bind = Binding(function)
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         if state.capture is not None:
             return self.function(*args, **params)  # a part of the function that is being captured
-        given: list[Any] = []
-        settings = _signature(params, given) if params else None
+        if params:
+            args, params = self.bind(args, params)
+        given: list[Any] = []  # in the order in which `recorded` numbers them: by position, then by name
         arguments = tuple([_signature(argument, given) for argument in args])
+        settings = _signature(params, given) if params else None
         key = (arguments, settings, _shared(given), state.recording, default_dtype())
         with self.lock:
             reason = "arguments of other shapes, dtypes, kinds or static values" if self.variants else ""
@@ -94,6 +98,43 @@ class Compiled:
         """
         variants = [variant for kept in self.variants.values() for variant in kept]
         return listing(variants[-1]) if variants else self.explain()
+
+
+class Binding:
+    """Brings the arguments of a call into one form: `f(a, y=b)`, `f(x=a, y=b)` and `f(y=b, x=a)` are one call.
+
+    What can be given by position is, what else is named follows in the signature's order; defaults stay away.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        try:
+            self.signature = inspect.signature(
+                function, follow_wrapped=False
+            )  # what is called is the wrapper
+        except (TypeError, ValueError):  # a built-in function without one
+            self.signature = None
+        # How many arguments came by position, and the names of the others → where each argument is taken from.
+        self.orders: dict[tuple[int, tuple[str, ...]], tuple[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def __call__(
+        self, args: tuple[Any, ...], params: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments by position, and those by name."""
+        order = self.orders.get((len(args), tuple(params)))
+        if order is None:
+            order = self._order(args, params)
+        positions, names = order
+        found = [params[key] if type(key) is str else args[key] for key in positions]
+        return tuple(found), {name: params[key] for name, key in names.items()}
+
+    def _order(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        keys = tuple(range(len(args))), {name: name for name in params}
+        try:
+            bound = self.signature.bind(*keys[0], **keys[1]) if self.signature else None
+        except TypeError:  # the function itself says what does not fit
+            bound = None
+        order = self.orders[len(args), tuple(params)] = (bound.args, bound.kwargs) if bound else keys
+        return order
 
 
 def _signature(value: Any, arrays: list[Any]) -> Any:
