@@ -228,18 +228,26 @@ class Call(Node):
         return self.inputs
 
 
+class Taken(NamedTuple):
+    """The launches of an operation, and the memory that they need besides its arguments and its result."""
+
+    launches: list[Launched]
+    kept: list[Any]  # tables, that must stay where they are
+    scratch: list[Value]  # of its own; another operation may read it (max_pool_put: where the largest stand)
+    borrowed: tuple[View, ...] = ()  # scratch memory that another operation has filled
+
+
 @dataclass(slots=True, eq=False)
 class Kernels(Node):
     """An operation by the kernels that its forward function launches; `call` is for when a check fails."""
 
-    launches: list[Launched]
-    kept: list[Any]  # tables, that must stay where they are
+    launched: Taken
     call: Call
     inputs: tuple[View, ...]
     ending: int = -1  # the operation whose work the last kernel does too
 
     def reads(self) -> Iterable[View]:
-        return self.inputs
+        return (*self.inputs, *self.launched.borrowed)
 
 
 class Graph:
@@ -313,15 +321,14 @@ class Graph:
 
     def kernels(
         self,
-        make: Callable[[Value], tuple[list[Launched], list[Any]]],
+        make: Callable[[Value], Taken],
         call: Call,
         out: Any,
         inputs: Sequence[View],
     ) -> View:
         """An operation by its kernels; `make` gives their launches for the value that they write."""
         made = call.out = self.value(out.shape, out.dtype)
-        launches, kept = make(made)
-        return self._append(Kernels(made, self.origin, launches, kept, call, tuple(inputs)))
+        return self._append(Kernels(made, self.origin, make(made), call, tuple(inputs)))
 
     def _add(self, key: Any, shape: Shape, dtype: DType, make: Any) -> View:
         known = self._known.get(key)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.compiler.graph import Call, Graph, Kernels, Node, Value, View
+from autograd_core.compiler.graph import Call, Graph, Kernels, Node, Taken, Value, View, whole
 from autograd_core.compiler.symbol import Unlowerable
 from autograd_core.kernels.launch import traced
-from autograd_core.kernels.transcript import Launched, Memory, OutsideKernels, taken_down
+from autograd_core.kernels.transcript import Memory, OutsideKernels, taken_down
 
 
 class Launches:
@@ -35,30 +35,34 @@ class Launches:
         """The node by a primitive that does what `ending` does too before it stores its result."""
         call = replace(node.call, primitive=primitive, out=ending.out)
         _, make = self._taken_down(call, self.arguments[node.out])
-        launches, kept = make(ending.out)
-        return Kernels(ending.out, node.origin, launches, kept, call, node.inputs, ending.origin)
+        return Kernels(ending.out, node.origin, make(ending.out), call, node.inputs, ending.origin)
 
     def _taken_down(self, call: Call, arrays: list[Any]) -> tuple[Any, Callable[[Value], Any]]:
-        """What the operation gives, and a function of that in the graph: what it launches, and what must be kept."""
+        """What the operation gives, and a function of its value in the graph that tells what it launches."""
         with traced() as trace:
             out = np.asarray(call.primitive.forward(*arrays, **call.params))
         if not trace.steps or not out.flags.c_contiguous:
             raise Unlowerable("it launches no kernels")
 
-        def make(value: Value) -> tuple[list[Launched], list[Any]]:
+        def make(value: Value) -> Taken:
             self.memory.know(out, value)
             given = iter(call.inputs)
             for array in arrays:
                 if isinstance(array, np.ndarray):
                     self.memory.know(array, next(given).value)
+            scratch: list[Value] = []
             for each in trace.scratch:
                 memory = self.graph.value((each.nbytes,), np.dtype(np.uint8))
                 memory.node = call
+                scratch.append(memory)
                 self.memory.know(each, memory)
             try:
-                return taken_down(trace.steps, self.memory, self.found)
+                launches, kept = taken_down(trace.steps, self.memory, self.found)
             except OutsideKernels:
                 raise Unlowerable("it computes something outside its kernels") from None
+            own = {value, *scratch, *(view.value for view in call.inputs)}
+            others = dict.fromkeys(s.owner for each in launches for s in each.stretches if s.owner not in own)
+            return Taken(launches, kept, scratch, tuple(map(whole, others)))
 
         self.kept += [out, *arrays, *trace.scratch]
         return out, make

@@ -95,10 +95,15 @@ def alive(graph: Graph, roots: Sequence[Value]) -> list[Node]:
     wanted = set(roots)
     found: list[Node] = []
     for node in reversed(graph.nodes):
-        if node.out in wanted:
+        if not wanted.isdisjoint(made_by(node)):
             found.append(node)
             wanted.update(view.value for view in node.reads())
     return found[::-1]
+
+
+def made_by(node: Node) -> list[Value]:
+    """What the node writes: its result, and scratch memory that others may read."""
+    return [node.out, *node.launched.scratch] if isinstance(node, Kernels) else [node.out]
 
 
 def build(lowered: Lowered, roots: Sequence[Value], homes: dict[Value, Value]) -> Program:
@@ -125,7 +130,7 @@ def _settled(
     """Which roots may be written to their homes at once (root → home), and which are copied there at the end."""
     made_in = {}
     for number, step in enumerate(steps):
-        for out in step.made if isinstance(step, Group) else (step.out,):
+        for out in step.made if isinstance(step, Group) else made_by(step):
             made_in[out] = number
     readers = uses(steps)
     calls = max((number for number, step in enumerate(steps) if isinstance(step, Call)), default=-1)
@@ -156,6 +161,23 @@ def _reads_in_step(step: Step, root: Value, home: Value) -> bool:
     )
 
 
+def _check_order(steps: list[Step]) -> None:
+    """RuntimeError for a step that would read memory that no step before it has written."""
+    written: set[Value] = set()
+    for step in steps:
+        reads = step.reads() if isinstance(step, Group) else [view.value for view in step.reads()]
+        for value in reads:
+            if value.node is not None and value not in written:
+                name = (
+                    " · ".join(item.node.function for item in step.items) if isinstance(step, Group) else step
+                )
+                raise RuntimeError(
+                    f"the compiler made a wrong program: {name} reads {value} before it is computed. Please report "
+                    "this function; ag.compile can be left out meanwhile"
+                )
+        written.update(step.made if isinstance(step, Group) else made_by(step))
+
+
 def _copying(number: int, operand: Operand, into: Value, place: View | None = None) -> Group:
     """A group that copies an operand into a value, or a part of one."""
     shape = place.shape if place else into.shape
@@ -176,6 +198,7 @@ class _Builder:
         self.scratches = 0
 
     def program(self) -> Program:
+        _check_order(self.steps)
         for step in self.steps:
             if isinstance(step, Group):
                 self._group(step)
@@ -288,7 +311,7 @@ class _Builder:
         self.instructions.append(Instruction(name, node.origin, 0, [], [], 1, reads, [out], call=node))
 
     def _kernels(self, node: Kernels) -> None:
-        for launch in node.launches:
+        for launch in node.launched.launches:
             places = [(s.word, self._home(s.owner), s.offset) for s in launch.stretches]
             touched = [value for _, value, _ in places]
             check = launch.tasks == 0
