@@ -81,12 +81,19 @@ class Arithmetic(Registers):
         if of.kind == "f":
             if to.kind == "f":
                 return b.fpext(value, goal) if to.itemsize > of.itemsize else b.fptrunc(value, goal)
-            return b.fptoui(value, goal) if to.kind == "u" else b.fptosi(value, goal)
+            return self._whole_number(value, to)
         if to.kind == "f":
             return b.sitofp(value, goal) if of.kind == "i" else b.uitofp(value, goal)
         if of.kind != "b" and to.itemsize <= of.itemsize:
             return b.trunc(value, goal) if to.itemsize < of.itemsize else value
         return b.sext(value, goal) if of.kind == "i" else b.zext(value, goal)
+
+    def _whole_number(self, value: Code, to: np.dtype[Any]) -> Code:
+        """A float without its fraction; one that is out of range as C converts it on this processor, and so NumPy."""
+        goal = self.type(llvm_type(to))
+        if to.itemsize >= 4:
+            return self.builder.fptosi(value, goal)
+        return self.builder.trunc(self.builder.fptosi(value, self.type(_I32)), goal)
 
     # Arithmetic ------------------------------------------------------------------------------------------------
 

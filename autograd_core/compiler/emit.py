@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,10 @@ from autograd_core.kernels.vector import BITS
 _WIDTH = 8  # numbers in a register; LLVM takes two where that is more than the processor has
 _LONG = 128  # elements along the lanes from which 16 numbers leave few for the end that is done one by one
 _UNROLL = 4  # registers that a sum is kept in, so that additions need not wait for each other
+_BLOCK = (
+    1 << 12
+)  # elements of a long sum that are added before the result is added, in float64, to those before
+_ROWS = 1 << 8  # the same where lanes run across the sums
 _WORD = ir.IntType(64)
 _BYTE = ir.IntType(8)
 
@@ -36,11 +41,21 @@ def width_of(loop: Loop) -> int:
     return 2 * _WIDTH if size % (2 * _WIDTH) == 0 or size >= _LONG else _WIDTH
 
 
+def in_blocks(loop: Loop) -> bool:
+    """Whether the loop's sums are long: added one by one, 2²⁴ float32 numbers 0.1 would be off by 2.5e-3."""
+    inner = loop.sizes[loop.outer :]
+    if not loop.group.reduced:
+        return False
+    if loop.across:
+        return inner[-1] >= 2 * _ROWS
+    return inner[-1] >= 2 * _BLOCK or (inner[-1] >= _BLOCK // 16 and math.prod(inner) >= 32 * _BLOCK)
+
+
 def structure(loop: Loop) -> str:
     """All that the code depends on, as text: loops with equal texts are one kernel."""
     lines = [
         f"outer {loop.outer}, inner {len(loop.sizes) - loop.outer}, {'across' if loop.across else 'along'}, "
-        f"{width_of(loop)} lanes"
+        f"{width_of(loop)} lanes{', in blocks' if in_blocks(loop) else ''}"
     ]
     for number, reference in enumerate(loop.references):
         kinds = "".join(_kind(loop, number, axis) for axis in range(len(loop.sizes)))
@@ -217,11 +232,13 @@ class _Kernel:
     def _pass(self, bases, outer, phase, folds, cells, first, full, past) -> None:
         b = self.b
         wide = [[self._cell(number, self.width) for _ in range(_UNROLL if folds else 1)] for number in folds]
+        sums = {n: self._sum_cell(1) for n in folds if self._is_long_sum(n)}
         with self._nest(bases) as inner:
             axis = len(self.sizes) - 1
             if folds:
                 stop = b.add(first, b.and_(b.sub(full, first), word(-self.width * _UNROLL)))
-                with self._range(first, stop, word(self.width * _UNROLL)) as i:
+                parts, step = dict(zip(folds, wide, strict=True)), self.width * _UNROLL
+                with self._walk(first, stop, step, _BLOCK, sums, parts) as i:
                     for k in range(_UNROLL):
                         here = self._moved(inner, axis, b.add(i, word(k * self.width)))
                         self._body(here, outer, phase, self.width, [each[k] for each in wide])
@@ -233,6 +250,61 @@ class _Kernel:
                 self._body(self._moved(inner, axis, i), outer, phase, 1, cells)
         for number, cell, parts in zip(folds, cells, wide, strict=True):
             self._gather(number, cell, parts)
+        self._fold_sums(sums, dict(zip(folds, cells, strict=True)), 1)
+
+    def _is_long_sum(self, number: int) -> bool:
+        node = self.items[number].node
+        return in_blocks(self.loop) and node.function == "add" and node.out.dtype.kind == "f"
+
+    def _sum_cell(self, width: int) -> Code:
+        arithmetic = Arithmetic(self.b, width)
+        with self.b.goto_entry_block():
+            cell = self.b.alloca(arithmetic.type(ir.DoubleType()))
+        self.b.store(arithmetic.number(ir.DoubleType(), -0.0), cell)
+        return cell
+
+    @contextmanager
+    def _walk(
+        self,
+        first: Code,
+        stop: Code,
+        step: int,
+        size: int,
+        sums: dict[int, Code],
+        parts: dict[int, list[Code]],
+    ) -> Iterator[Code]:
+        """A loop over first, first + step, … below stop. Of long sums, after each block of so many indices what the
+        `parts` hold is added to `sums`, in float64.
+        """
+        if not sums:
+            with self._range(first, stop, word(step)) as i:
+                yield i
+            return
+        b, double = self.b, np.dtype(np.float64)
+        with self._range(first, stop, word(size)) as begin:
+            with self._range(begin, self._least(b.add(begin, word(size)), stop), word(step)) as i:
+                yield i
+            for number, total in sums.items():
+                dtype, cells = self.items[number].node.out.dtype, parts[number]
+                several = len(cells) > 1
+                value = self._together(number, cells) if several else b.load(cells[0])
+                width = 1 if several else self._lanes(value)
+                wide = Arithmetic(b, width).cast(value, dtype, double)
+                b.store(b.fadd(b.load(total), wide), total)
+                zero = Arithmetic(b, self.width if several else width).number(llvm_type(dtype), -0.0)
+                for part in cells:
+                    b.store(zero, part)
+
+    def _fold_sums(self, sums: dict[int, Code], cells: dict[int, Code], width: int) -> None:
+        """Add the sums of all blocks to the folds' cells."""
+        for number, total in sums.items():
+            dtype = self.items[number].node.out.dtype
+            value = Arithmetic(self.b, width).cast(self.b.load(total), np.dtype(np.float64), dtype)
+            self._fold(number, cells[number], value, width)
+
+    @staticmethod
+    def _lanes(value: Code) -> int:
+        return value.type.count if isinstance(value.type, ir.VectorType) else 1
 
     @contextmanager
     def _nest(self, bases: list[Code]) -> Iterator[list[Code]]:
@@ -261,13 +333,20 @@ class _Kernel:
                     folds = self._folds(phase)
                     cells = [self._cell(number, width) for number in folds]
                     if self._works(phase):
-                        with self._nest(here) as inner:
-                            last = len(self.sizes) - 1
-                            with self._range(word(0), self.sizes[last], word(1)) as i:
-                                self._body(self._moved(inner, last, i), outer, phase, width, cells)
+                        self._rows(here, outer, phase, width, cells)
                     for number, cell in zip(folds, cells, strict=True):
                         outer[number] = b.load(cell)
                     self._after(here, outer, phase, width)
+
+    def _rows(self, bases, outer, phase, width, cells) -> None:
+        """One pass over the inner axes for the outer indices in the lanes."""
+        last, folded = len(self.sizes) - 1, dict(zip(self._folds(phase), cells, strict=True))
+        sums = {n: self._sum_cell(width) for n in folded if self._is_long_sum(n)}
+        with self._nest(bases) as inner:
+            parts = {n: [cell] for n, cell in folded.items()}
+            with self._walk(word(0), self.sizes[last], 1, _ROWS, sums, parts) as i:
+                self._body(self._moved(inner, last, i), outer, phase, width, cells)
+        self._fold_sums(sums, folded, width)
 
     def _folds(self, phase: int) -> list[int]:
         return [
@@ -301,7 +380,11 @@ class _Kernel:
         self.b.store(made, cell)
 
     def _gather(self, number: int, cell: Code, parts: list[Code]) -> None:
-        """All lanes of all parts into one number, always in the same order."""
+        """All lanes of all parts into one number, folded into the cell."""
+        self._fold(number, cell, self._together(number, parts), 1)
+
+    def _together(self, number: int, parts: list[Code]) -> Code:
+        """All lanes of all parts as one number, always in the same order."""
         b, node = self.b, self.items[number].node
         kind = node.out.dtype
         total = b.load(parts[0])
@@ -318,7 +401,7 @@ class _Kernel:
             if width == 1:
                 halves = [b.extract_element(half, ir.Constant(ir.IntType(32), 0)) for half in halves]
             total = Arithmetic(b, width).compute(node.function, halves, [kind, kind], kind)
-        self._fold(number, cell, total, 1)
+        return total
 
     def _after(self, bases: list[Code], outer: dict[int, Code], phase: int, width: int) -> None:
         """What is computed of sums when a pass is done, and what of it is stored."""
@@ -363,8 +446,9 @@ class _Kernel:
         if number not in known:
             if self.items[number].outer:
                 value = outer[number]
-                lanes = value.type.count if isinstance(value.type, ir.VectorType) else 1
-                known[number] = value if lanes == width else Arithmetic(self.b, width).splat(value)
+                known[number] = (
+                    value if self._lanes(value) == width else Arithmetic(self.b, width).splat(value)
+                )
             elif self.loop.phases[number] < phase and number in self.loop.stores:
                 known[number] = self._load(self.loop.stores[number], bases, width)
             else:

@@ -125,6 +125,8 @@ def call(graph: Graph, ufunc: Any, name: str, inputs: Sequence[Any], dtype: Any 
     loop = _loop(ufunc, given, None if dtype is None else np.dtype(dtype))
     if np.float16 in loop or not computes(name, loop[0].kind):
         raise Unlowerable(f"{name} of {loop[0]}")
+    if {each.kind for each in loop[:-1]} == {"i", "u"}:  # NumPy compares the numbers, not their bits
+        raise Unlowerable(f"{name} of {loop[0]} and {loop[1]}")
     shape = _common([() if type(i) in _WEAK else i.shape for i in inputs])
     operands = [operand(graph, i, want) for i, want in zip(inputs, loop[:-1], strict=True)]
     return Symbol(graph, simplified(graph, name, operands, shape, loop[-1]))
@@ -198,6 +200,10 @@ def simplified(graph: Graph, name: str, operands: list[Operand], shape: Shape, d
 def cast(x: Symbol, dtype: Any) -> Symbol:
     """x in another dtype."""
     dtype = np.dtype(dtype)
+    if (
+        x.dtype.kind == "f" and dtype.kind == "u"
+    ):  # out of range NumPy's own result depends on the element's place
+        raise Unlowerable(f"{x.dtype} to {dtype}")
     if dtype == x.dtype:
         return x
     return Symbol(x.graph, x.graph.map("cast", [x.view], x.shape, dtype))
