@@ -9,8 +9,8 @@ from typing import Any
 
 from autograd_core import random, tree
 from autograd_core.dtypes import Array, is_float
-from autograd_core.errors import describe
-from autograd_core.linearise import outer_nodes, traced
+from autograd_core.errors import check_callable, describe
+from autograd_core.linearise import outer_nodes, running, traced
 from autograd_core.ops.define import operation
 from autograd_core.ops.shape import concat, reshape
 from autograd_core.primitive import Plan
@@ -37,6 +37,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     >>> bool(abs(x.grad - x.exp().cos() * x.exp()).max() < 1e-5)
     True
     """
+
+    check_callable(f, "checkpoint")
 
     @wraps(f)
     def call(*args: Any, **params: Any) -> Any:
@@ -71,7 +73,8 @@ class _Segment:
 
     def run(self, tensors: Sequence[Tensor]) -> Any:
         """f on other tensors in the places of the first ones."""
-        return self.f(*tree.tree_map(lambda a: tensors[a.position] if isinstance(a, _Hole) else a, self.args))
+        args = tree.tree_map(lambda a: tensors[a.position] if isinstance(a, _Hole) else a, self.args)
+        return running(self.f, *args)
 
     def result(self) -> Any:
         """f's value on a tape with one node, instead of all that f records."""

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from autograd_core.dtypes import DTypeLike, as_array, check_dtype, default_dtype
-from autograd_core.tape import Value, capturing, refuse_tracked
+from autograd_core.dtypes import DTypeLike, as_array, check_dtype, default_dtype, kept
+from autograd_core.ops import elementwise as e
+from autograd_core.ops import shape as shaping
+from autograd_core.tape import Value, capturing, state
 from autograd_core.tensor import Tensor
 
 Size = int | tuple[int, ...] | list[int]
@@ -14,14 +16,30 @@ Size = int | tuple[int, ...] | list[int]
 def tensor(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`: nested lists, numbers, ndarrays, tensors.
 
-    Lists of floats take the default dtype (float32), ndarrays keep theirs. Raises TypeError for dtypes the engine
-    does not compute in, and for integers or booleans that should require a gradient.
+    Lists of floats take the default dtype (float32), ndarrays keep theirs. A copy of a tensor has no graph; only in a
+    function that is being differentiated (`ag.grad` and kin) it is recorded, unless it is to be a leaf
+    (`requires_grad=True`). `ag.asarray(t, copy=True)` always records it.
+
+    Raises TypeError for dtypes the engine does not compute in, for integers or booleans that should require a gradient,
+    and for lists of tensors that require one: join those with `ag.stack`.
 
     >>> import autograd_core as ag
     >>> ag.tensor([1.0, 2.0])
     tensor([1., 2.], dtype=float32)
     """
+    if state.transforming and _tracked(data) and not requires_grad:
+        return _recorded_copy(data, dtype)
     return _finish(as_array(_numbers(data), dtype, copy=True), requires_grad)
+
+
+def _tracked(data: Any) -> bool:
+    """Whether data is a tensor whose gradient a copy must not lose."""
+    return isinstance(data, Value) and data.node is not None and state.recording
+
+
+def _recorded_copy(data: Any, dtype: DTypeLike | None) -> Tensor:
+    """The same elements as another tensor: tensors are values, so that they need no memory of their own."""
+    return e.alias(data) if dtype is None else e.astype(data, dtype=check_dtype(dtype))
 
 
 def _numbers(data: Any) -> Any:
@@ -45,8 +63,9 @@ def asarray(
 ) -> Tensor:
     """`data` as a tensor. A tensor of the right dtype comes back as it is.
 
-    An ndarray that somebody could still write to is copied, since tensors are values; `copy=False` shares its memory
-    all the same (ValueError when that is not possible), `copy=True` always copies.
+    An ndarray is copied, since tensors are values and somebody could still write to it, to a read-only one too; only
+    the memory of `bytes` is shared. `copy=False` shares the ndarray's memory all the same (ValueError when that is not
+    possible): do not write to it then. `copy=True` gives another tensor also for a tensor, and records it.
 
     >>> import autograd_core as ag
     >>> ag.asarray(np.array([1, 2])).dtype
@@ -61,14 +80,18 @@ def asarray(
         if requires_grad:
             found.requires_grad = True
         return found
+    if _tracked(data) and not requires_grad:
+        return _recorded_copy(data, dtype)
     source = _numbers(data)
-    refuse_tracked(source)
     array = as_array(source, dtype)
-    shared = isinstance(source, np.ndarray) and (array is source or np.may_share_memory(array, source))
+    lists = isinstance(source, list | tuple)
+    shared = array is source or (not lists and np.may_share_memory(array, np.asarray(source)))
     if copy is False and not shared:
         raise ValueError(f"asarray: {type(data).__name__} cannot be shared without a copy, but copy=False")
-    if copy or (copy is None and shared and array.flags.writeable):
+    if copy:
         array = array.copy()
+    elif copy is None and shared:
+        array = kept(array)
     return _finish(array, requires_grad)
 
 
@@ -113,6 +136,8 @@ def full(shape: Size, fill_value: Any, dtype: DTypeLike | None = None, requires_
     >>> ag.full(2, 7)
     tensor([7, 7], dtype=int64)
     """
+    if _tracked(fill_value) and not requires_grad:
+        return shaping.broadcast_to(_recorded_copy(fill_value, dtype), shaping.as_sizes(shape))
     value = as_array(_numbers(fill_value), dtype)
     return _finish(np.full(shape, value), requires_grad)
 
@@ -174,6 +199,7 @@ def arange(
     >>> ag.arange(3)
     tensor([0, 1, 2], dtype=int64)
     """
+    _refuse_tracked("arange", "start + step * ag.arange(n)", start, stop, step)
     if stop is None:
         start, stop = 0, start
     numbers = np.arange(start, stop, step)
@@ -196,7 +222,16 @@ def linspace(
     >>> ag.linspace(0, 1, 3)
     tensor([0. , 0.5, 1. ], dtype=float32)
     """
+    _refuse_tracked("linspace", "start + (stop - start) * ag.linspace(0, 1, num)", start, stop)
     return _finish(np.linspace(start, stop, num, endpoint=endpoint).astype(_dtype(dtype)), requires_grad)
+
+
+def _refuse_tracked(name: str, instead: str, *bounds: Any) -> None:
+    if any(map(_tracked, bounds)):
+        raise TypeError(
+            f"{name}: a bound is a tensor that requires a gradient, which would be lost: write {instead}, "
+            "or give its number, t.item()"
+        )
 
 
 def eye(
@@ -224,8 +259,19 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
-    grids = np.meshgrid(*(asarray(a).array for a in arrays), indexing=indexing)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return [Tensor(np.ascontiguousarray(grid)) for grid in grids]
+    given = [shaping.reshape(asarray(a), -1) for a in arrays]
+    order = list(range(len(given)))
+    if indexing == "xy" and len(given) > 1:
+        order[:2] = 1, 0  # the axis along which each one varies
+    sizes = [1] * len(given)
+    for axis, a in zip(order, given, strict=True):
+        sizes[axis] = a.size
+    return [
+        shaping.broadcast_to(
+            shaping.reshape(a, [a.size if i == axis else 1 for i in range(len(given))]), tuple(sizes)
+        )
+        for axis, a in zip(order, given, strict=True)
+    ]
 
 
 def from_dlpack(x: Any) -> Tensor:
@@ -235,4 +281,4 @@ def from_dlpack(x: Any) -> Tensor:
     >>> ag.from_dlpack(np.array([1.0, 2.0])).tolist()
     [1.0, 2.0]
     """
-    return tensor(np.from_dlpack(x))
+    return e.alias(x) if isinstance(x, Tensor) else tensor(np.from_dlpack(x))

@@ -67,12 +67,16 @@ def is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f"
 
 
+_MADE_ANEW = frozenset((list, tuple, bool, int, float))  # of these np.asarray makes an array of its own
+
+
 def as_array(data: Any, dtype: DTypeLike | None = None, copy: bool = False) -> Array:
     """`data` (nested sequences, scalars, ndarrays, anything with `__array__`) as a native, supported ndarray.
 
     Raises TypeError for dtypes the engine does not compute in (float16, complex, object, text).
     """
     array = np.asarray(data)
+    fresh = type(data) in _MADE_ANEW
     if dtype is not None:
         target = check_dtype(dtype)
         check_dtype(array.dtype)
@@ -80,7 +84,7 @@ def as_array(data: Any, dtype: DTypeLike | None = None, copy: bool = False) -> A
         target = _default_float
     else:
         target = check_dtype(array.dtype)
-    return array.astype(target, copy=copy and has_dtype(data))
+    return array.astype(target, copy=copy and not fresh)
 
 
 def has_dtype(data: Any) -> bool:
@@ -88,3 +92,31 @@ def has_dtype(data: Any) -> bool:
     while isinstance(data, list | tuple) and data:
         data = data[0]
     return hasattr(data, "dtype")
+
+
+def kept(array: Array) -> Array:
+    """The array's elements where nobody else can change them: a copy, unless its memory is that of `bytes`.
+
+    A read-only array is copied too: its memory may be another array's, and its owner can make it writable again.
+    The copy of a broadcast array repeats its elements as that one does.
+    """
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, bytes):
+        return array
+    if array.size > _SMALL and 0 in array.strides:
+        once = tuple(slice(None, 1) if stride == 0 else slice(None) for stride in array.strides)
+        return np.broadcast_to(array[once].copy(), array.shape)
+    return array.copy()
+
+
+def unwritable(array: Array) -> Array:
+    """A view of the array that nobody can write to: `flags.writeable = True` raises, which of a plain view it does not.
+
+    Its base is a read-only memoryview, not the array, whose own flag NumPy would ask.
+    """
+    return np.asarray(memoryview(array).toreadonly())
+
+
+_SMALL = 4096  # elements below which a full copy is cheaper than a broadcast view

@@ -1,7 +1,7 @@
 """Errors that say which operation, on what, where in the model, and how to mend it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -50,6 +50,29 @@ def explain(
         explained = kind(message)
     setattr(explained, EXPLAINED, True)
     return explained
+
+
+def raise_from(explained: Exception, error: Exception) -> NoReturn:
+    """Raise `explained` because of `error`, or `error` again when they are one.
+
+    No frame of the traceback may hold the error that it belongs to: such a cycle keeps all arrays of all those frames
+    alive until the garbage collector runs. So the error is handed over in the call and stands in no variable.
+    """
+    try:
+        if explained is error:
+            raise error
+        raise explained from error
+    finally:
+        del explained, error
+
+
+def check_callable(function: Any, name: str) -> None:
+    """TypeError unless something that stands in a function's place is one."""
+    if not callable(function):
+        raise TypeError(
+            f"{name}: {describe(function)} is not a function: give one that takes and returns arrays, "
+            f"for example ag.{name}(lambda x: x * x)"
+        )
 
 
 class TracedValueError(TypeError):

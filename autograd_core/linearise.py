@@ -6,19 +6,14 @@ from typing import Any
 import numpy as np
 
 from autograd_core import tree
-from autograd_core.dtypes import Array, is_float
+from autograd_core.dtypes import is_float
 from autograd_core.errors import describe
-from autograd_core.ops.define import operation
+from autograd_core.ops.elementwise import alias
 from autograd_core.sweep import sweep
 from autograd_core.tape import Node, recording, state
 from autograd_core.tensor import Tensor, as_tensor, node_of
 
 Function = Callable[..., Any]
-
-
-@operation(lambda g: g, kind="view")
-def _alias(x: Array) -> Array:
-    return x
 
 
 def traced(value: Any) -> Any:
@@ -29,7 +24,7 @@ def traced(value: Any) -> Any:
     if not is_float(tensor.dtype):
         return tensor.detach()
     if tensor.requires_grad:
-        return _alias(tensor)
+        return alias(tensor)
     fresh = tensor.detach()
     fresh.requires_grad = True
     return fresh
@@ -61,6 +56,20 @@ def gathered(node: Node, found: dict[Node, Any]) -> Tensor:
     return cotangent if isinstance(cotangent, Tensor) else Tensor(np.asarray(cotangent))
 
 
+def running(f: Function, *args: Any) -> Any:
+    """f(*args), whose derivative is wanted: tensors on the tape refuse to become Python floats meanwhile."""
+    state.transforming += 1
+    try:
+        return f(*args)
+    finally:
+        state.transforming -= 1
+
+
+def _constant(value: Any) -> Any:
+    """A number or array that a function returned without computing it from tensors: its derivative is 0."""
+    return as_tensor(value) if isinstance(value, int | float | np.ndarray | np.generic) else value
+
+
 class Linearised:
     """A function's value at a point, with the tape that leads back to the inputs.
 
@@ -78,7 +87,7 @@ class Linearised:
             placed = list(args)
             for i, value in zip(argnums, self.inputs, strict=True):
                 placed[i] = value
-            self.value = f(*placed)
+            self.value = tree.tree_map(_constant, running(f, *placed))
         self.outputs = list(tree.leaves(self.value))
         self.create_graph = self.outer_recording and self._stands_on_outer_tape()
 

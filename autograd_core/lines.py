@@ -11,6 +11,11 @@ _ROOT = Path(__file__).resolve().parents[1]
 _OWN = tuple(f"{_ROOT / package}{os.sep}" for package in ("autograd_core", "nn"))
 
 
+def is_own(filename: str) -> bool:
+    """Whether a file is the engine's or nn's."""
+    return filename.startswith(_OWN)
+
+
 def calling_line() -> tuple[str, int]:
     """File and number of the innermost line that is neither the engine's nor nn's."""
     frame = sys._getframe(1)

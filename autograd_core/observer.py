@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ContextDecorator, contextmanager
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from autograd_core.contexts import Stepwise
 from autograd_core.lines import calling_line
 from autograd_core.sweep import pull_back
 from autograd_core.tape import Node, Static, Value, apply, array_of, count_observers, operand, state
 
 
-class Observer(ContextDecorator):
+class Observer(Stepwise):
     """A context whose `note` and `note_derivative` are called for everything that runs in it. Contexts nest.
 
     One object may be entered again while it looks on, and left in any order: it is told of everything once.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array
-from autograd_core.errors import explain
+from autograd_core.errors import explain, raise_from
 from autograd_core.tape import Failed, Node, Static, Value, apply, state
 
 Joint = Callable[[Any, Sequence[Any], Node], Sequence[Any]]
@@ -243,6 +243,13 @@ def _is_array(parameter: inspect.Parameter) -> bool:
     return parameter.annotation is Array or parameter.annotation in ("Array", "ag.Array")
 
 
+def _explained(error: Exception, operation: str, names: Sequence[str], args: Sequence[Any]) -> Exception:
+    explained = explain(error, operation, names, args, state.module_path)
+    if explained is not error:
+        note_failure(operation, names, args, explained)
+    return explained
+
+
 def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
     """An operation composed of others, whose own errors say on what and where, as those of primitives do."""
     if isinstance(function, Primitive):
@@ -256,10 +263,6 @@ def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **params)
         except Exception as error:
-            explained = explain(error, plain.__name__, names, args, state.module_path)
-            if explained is error:
-                raise
-            note_failure(plain.__name__, names, args, explained)
-            raise explained from error
+            raise_from(_explained(error, plain.__name__, names, args), error)
 
     return call

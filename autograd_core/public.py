@@ -1,15 +1,17 @@
 """From operations to public functions: whatever comes in as an array, a tensor comes out."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from autograd_core.dtypes import Array
+from autograd_core.dtypes import Array, unwritable
+from autograd_core.errors import check_callable
 from autograd_core.primitive import Primitive, explaining
-from autograd_core.tape import Value, apply
+from autograd_core.tape import Value, apply, capturing
 from autograd_core.tensor import Tensor, as_tensor
 
 _NUMBERS = (bool, int, float)
@@ -98,18 +100,38 @@ class UserPrimitive(Primitive):
     """A user's operation: arrays or tensors in, a tensor out; a Python forward cannot change its inputs."""
 
     def __init__(self, forward: Callable[..., Any], name: str | None = None) -> None:
+        check_callable(forward, "primitive")
         super().__init__(forward, name)
         if not hasattr(forward, "py_func"):  # a numba function would compile again for read-only arrays
-            self.forward = lambda *arrays, **params: forward(*map(_read_only, arrays), **params)
+            self.forward = lambda *arrays, **params: _kept(forward(*map(_read_only, arrays), **params))
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         arrays, statics = self.bind(args, params)
-        return apply(self, _operands(list(arrays), composed=False), statics)
+        return apply(self, _operands(list(arrays), composed=False), {k: _own(v) for k, v in statics.items()})
 
 
 def _read_only(array: Any) -> Any:
-    if not isinstance(array, np.ndarray):
-        return array
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return unwritable(array) if isinstance(array, np.ndarray) else array
+
+
+def _own(static: Any) -> Any:
+    """A static parameter that the caller cannot change before a derivative rule reads it."""
+    if isinstance(static, np.ndarray):
+        return static.copy() if capturing() is None else static  # the compiler knows an array by its identity
+    if type(static) is dict:
+        return {key: _own(each) for key, each in static.items()}
+    return type(static)(map(_own, static)) if type(static) in (list, tuple, set) else static
+
+
+def _kept(out: Any) -> Any:
+    """What a user's forward function returned; a copy of an array that the function keeps, or has from elsewhere."""
+    if isinstance(out, np.ndarray) and (out.base is not None or sys.getrefcount(out) > _REFERENCES):
+        return out.copy()
+    return out
+
+
+def _references(out: Any) -> int:
+    return sys.getrefcount(out)
+
+
+_REFERENCES = _references(np.empty(0))  # to an array that only a function's argument names

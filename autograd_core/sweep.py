@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array, Shape
-from autograd_core.errors import describe, explain
+from autograd_core.errors import describe, explain, raise_from
 from autograd_core.tape import (
     Failed,
     Leaf,
@@ -118,7 +118,7 @@ def pull_back(node: Node, g: Any, oldest: int, as_tensors: bool) -> list[tuple[N
             if share.shape != parent.shape:
                 share = _fitted(share, node, parent)
         except Exception as error:
-            raise _explained(error, node, position, g) from error
+            raise_from(_explained(error, node, position, g), error)
         if share.dtype != parent.dtype:
             share = share.astype(parent.dtype)
         shares.append((parent, share))

@@ -11,13 +11,14 @@ import weakref
 from collections.abc import Sequence
 from contextlib import ContextDecorator
 from functools import lru_cache
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from autograd_core.dtypes import Array, as_array
-from autograd_core.errors import explain
+from autograd_core.contexts import entered, reset
+from autograd_core.contexts import recording as recording
+from autograd_core.dtypes import Array, as_array, kept
+from autograd_core.errors import explain, raise_from
 
 if TYPE_CHECKING:
     from autograd_core.primitive import Plan, Primitive
@@ -31,9 +32,8 @@ _COMPUTED = frozenset("?bhilqBHILQfd")  # the characters of the dtypes that the 
 
 
 class _ThreadState(threading.local):
-    """What this thread is doing: whether operations are recorded, whether `assign` acts, which module is running."""
+    """What this thread is doing: whether `assign` acts, which module is running, who looks on."""
 
-    recording = True
     assigning = True
     module_path = ""
     capture: Any = None  # the compiler's record of what is computed
@@ -41,7 +41,17 @@ class _ThreadState(threading.local):
     looked = 0.0  # seconds that they have taken for themselves
     within = 0  # how many derivative rules and compiled programs are running, one inside the other, under their eyes
     deriving = False  # a sweep runs whose rules are recorded or looked at
+    transforming = 0  # how many functions run, one inside the other, whose derivatives a transform takes
     failed: Any = None  # the operation that raised last, a Failed
+
+    @property
+    def recording(self) -> bool:
+        """Whether operations are recorded; `recording` is the context that changes it."""
+        return entered()[-1].on
+
+    @recording.setter
+    def recording(self, on: bool) -> None:
+        reset(on)
 
 
 state = _ThreadState()
@@ -90,27 +100,6 @@ def count_observers(change: int) -> None:
 def observer() -> Any:
     """Who looks on in this thread, or None."""
     return state.observer if observers else None
-
-
-class recording(ContextDecorator):
-    """Switch recording on or off, as a context or a decorator; nests, and is thread-local."""
-
-    def __init__(self, on: bool) -> None:
-        self.on = on
-        self.before: list[bool] = []
-
-    def __enter__(self) -> Self:
-        self.before.append(state.recording)
-        state.recording = self.on
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        state.recording = self.before.pop()
-
-    def _recreate_cm(self) -> "recording":
-        return recording(self.on)  # a decorated function may run in several threads
 
 
 class Node:
@@ -217,21 +206,10 @@ def operand(value: Any) -> Any:
 
 
 def operand_array(value: Any) -> Array:
-    """An array for a value that is no tensor; a copy when somebody could still change it."""
+    """An array for a value that is no tensor, and that nobody can change: a copy."""
     if isinstance(value, np.ndarray) and not value.flags.writeable:
-        return as_array(value)
-    refuse_tracked(value)
+        return kept(as_array(value))
     return as_array(value, copy=True)
-
-
-def refuse_tracked(value: Any) -> None:
-    """TypeError for a list with a tensor that requires a gradient: its graph would be lost without a word."""
-    while isinstance(value, list | tuple) and value:
-        if any(isinstance(v, Value) and v.node is not None for v in value):
-            raise TypeError(
-                "a list holds tensors that require a gradient: join them with ag.stack([...]), or detach()"
-            )
-        value = value[0]
 
 
 def _at_least_float32(value: Any) -> Any:
@@ -275,11 +253,17 @@ class Failed(NamedTuple):
         """What there is to remember of it."""
         outlines = _outlines(inputs)
         kept = [outlines.get(node) for node in inputs]
-        return cls(primitive, kept, [_outline(a) for a in arrays], params, module_path, str(error))
+        shapes = [_outline(a) for a in arrays]
+        return cls(primitive, kept, shapes, _outline(params), module_path, str(error))
 
 
 def _outline(value: Any) -> Any:
-    return like(value) if isinstance(value, np.ndarray) else value
+    """The value with arrays replaced by such as take no memory: in tuples, lists and dicts too."""
+    if isinstance(value, np.ndarray):
+        return like(value)
+    if isinstance(value, dict):
+        return {key: _outline(each) for key, each in value.items()}
+    return type(value)(map(_outline, value)) if type(value) in (tuple, list) else value
 
 
 def _outlines(nodes: "Sequence[Node | None]") -> "dict[Node | None, Node]":
@@ -297,8 +281,9 @@ def _outlines(nodes: "Sequence[Node | None]") -> "dict[Node | None, Node]":
             made[node] = node
             continue
         made[node] = copy = Node.__new__(Node)
-        for name in ("dtype", "index", "module_path", "params", "plan", "primitive", "shape"):
+        for name in ("dtype", "index", "module_path", "plan", "primitive", "shape"):
             setattr(copy, name, getattr(node, name))
+        copy.params = _outline(node.params)
         copy.inputs = [made.get(parent) for parent in node.inputs]
         copy.saved = None if node.saved is None else tuple(map(_outline, node.saved))
     return made
@@ -312,6 +297,15 @@ def like(array: Array) -> Array:
 @lru_cache(maxsize=1024)
 def _nothing_like(shape: tuple[int, ...], dtype: np.dtype) -> Array:
     return np.broadcast_to(np.empty((), dtype), shape)
+
+
+def _explained(
+    error: Exception, primitive: "Primitive", inputs: "list[Node | None]", arrays: list[Any], params: Static
+) -> Exception:
+    explained = explain(error, primitive.title, primitive.names(len(arrays)), arrays, state.module_path)
+    if not isinstance(error, MemoryError):
+        state.failed = Failed.of(primitive, inputs, arrays, params, state.module_path, explained)
+    return explained
 
 
 def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARAMS) -> Any:
@@ -340,13 +334,10 @@ def apply(primitive: "Primitive", args: Sequence[Any], params: Static = _NO_PARA
         if out.dtype.char not in _COMPUTED:
             out = lifted(primitive, arrays, params, out)
     except Exception as error:
-        explained = explain(error, primitive.title, primitive.names(len(arrays)), arrays, state.module_path)
-        if not isinstance(error, MemoryError):
-            state.failed = Failed.of(primitive, inputs, arrays, params, state.module_path, explained)
-        raise explained from error
+        raise_from(_explained(error, primitive, inputs, arrays, params), error)
     if captures and state.capture is not None:
         state.capture.record(primitive, args, arrays, params, out)
-    if needs and state.recording and out.dtype.kind == "f":
+    if needs and entered()[-1].on and out.dtype.kind == "f":
         plan = primitive.plans.get(needs | bit) or primitive.plan(needs, len(arrays))
         arrays.append(out)
         return _result_type(out, Node(primitive, inputs, params, plan, plan.save(arrays), out))

@@ -6,13 +6,14 @@ a new array and let this one Python object stand for it, which is recorded and c
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from autograd_core import sweep
-from autograd_core.dtypes import Array, DTypeLike, Shape, as_array, is_float
+from autograd_core import leaving, sweep
+from autograd_core.dtypes import Array, DTypeLike, Shape, as_array, is_float, unwritable
 from autograd_core.errors import describe
 from autograd_core.ops import elementwise as e
 from autograd_core.ops import index as i
@@ -38,16 +39,30 @@ from autograd_core.tree import leaves, tree_map
 if TYPE_CHECKING:
     from autograd_core.teaching import BackwardSteps
 
-_OPERANDS = (Value, int, float, np.ndarray, np.generic, list, tuple)
+_PLAIN = frozenset((int, float, bool, np.ndarray, list, tuple))
+_OPERANDS = (int, float, np.ndarray, np.generic, list, tuple)
 
 Operand = Any  # a Tensor, an ndarray, a Python number, or nested lists of them
+
+
+def _answers_itself(other: Any) -> bool:
+    """Whether an operand is not the engine's to convert, so that Python asks the operand's own reflected operator.
+
+    That is so for what NumPy too leaves to itself: arrays with labels, units, masks or gradients of their own, which
+    say so by a higher `__array_priority__` or an `__array_ufunc__` that is not ndarray's.
+    """
+    kind = type(other)
+    if issubclass(kind, np.generic) or not (isinstance(other, _OPERANDS) or hasattr(other, "__array__")):
+        return not issubclass(kind, np.generic)
+    ufunc = getattr(kind, "__array_ufunc__", np.ndarray.__array_ufunc__)
+    return ufunc is not np.ndarray.__array_ufunc__ or getattr(other, "__array_priority__", 0) > 0
 
 
 def _binary(primitive: Primitive, swapped: bool = False) -> Callable[[Tensor, Operand], Tensor]:
     """An operator's method; for operands the engine does not know, Python tries the other side."""
 
     def operator(self: Tensor, other: Operand) -> Tensor:
-        if not isinstance(other, _OPERANDS) and not hasattr(other, "__array__"):
+        if not isinstance(other, Value) and type(other) not in _PLAIN and _answers_itself(other):
             return NotImplemented
         return apply(primitive, (other, self) if swapped else (self, other))
 
@@ -136,11 +151,9 @@ class Tensor(Value):
             capture.read(self, how)
 
     def numpy(self) -> Array:
-        """The elements as a read-only ndarray, without a copy."""
+        """The elements as an ndarray, without a copy and without the gradient. Nobody can make it writable."""
         self._look("numpy()")
-        view = self.array.view()
-        view.flags.writeable = False
-        return view
+        return unwritable(self.array)
 
     def item(self) -> Any:
         """The one element, as a Python number."""
@@ -157,7 +170,17 @@ class Tensor(Value):
         return self.array.tolist()
 
     def __float__(self) -> float:
-        return float(self.item())
+        number = float(self.item())
+        tracked = self.node is not None and state.recording
+        if tracked and (state.transforming or leaving.leaves_the_engine()) and not leaving.is_formatting():
+            raise leaving.refusal(self.array, "float(t)")
+        return number
+
+    def __complex__(self) -> complex:
+        number = complex(self.item())
+        if self.node is not None and state.recording:
+            raise leaving.refusal(self.array, "complex(t)")
+        return number
 
     def __int__(self) -> int:
         return int(self.item())
@@ -321,7 +344,7 @@ class Tensor(Value):
         return e.negative(self)
 
     def __pos__(self) -> Tensor:
-        return self
+        return e.alias(self)
 
     def __abs__(self) -> Tensor:
         return e.abs(self)
@@ -386,6 +409,8 @@ class Tensor(Value):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         self._look("numpy()")
+        if self.node is not None and state.recording:
+            raise leaving.refusal(self.array)
         wanted = np.dtype(dtype) if dtype is not None else self.dtype
         if copy or wanted != self.dtype:
             if copy is False:
@@ -395,6 +420,8 @@ class Tensor(Value):
 
     def __dlpack__(self, **params: Any) -> Any:
         """The elements for another library, as a copy: it may write to them."""
+        if self.node is not None and state.recording:
+            raise leaving.refusal(self.array, "dlpack")
         return self.array.copy().__dlpack__(**params)
 
     def __dlpack_device__(self) -> Any:
@@ -405,14 +432,17 @@ class Tensor(Value):
         primitive = _UFUNCS.get(ufunc)
         if primitive is not None and method == "__call__" and not params:
             return primitive(*inputs)
-        return _outside(ufunc.__name__, getattr(ufunc, method), inputs, params)
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        writes = method == "at" or any(out is not None for out in params.get("out", ()))
+        return _outside(f"np.{name}", getattr(ufunc, method), inputs, params, writes)
 
     def __array_function__(self, function: Any, types: Any, args: Any, params: Any) -> Any:
         """`np.mean(t)`, `np.concatenate([t, u])` are the engine's own; all others see, and return, ndarrays."""
         own = numpy_functions.get(function)
-        return (
-            own(*args, **params) if own is not None else _outside(function.__name__, function, args, params)
-        )
+        if own is not None:
+            return own(*args, **params)
+        writes = function in _WRITERS or params.get("out") is not None
+        return _outside(f"np.{function.__name__}", function, args, params, writes)
 
     def __reduce__(self) -> Any:
         return _restore, (type(self), self.array.copy(), self.is_leaf and self.requires_grad)
@@ -430,18 +460,34 @@ def _plain(value: Any) -> Any:
     return value.numpy() if isinstance(value, Tensor) else value
 
 
-def _outside(name: str, function: Callable[..., Any], args: Any, params: Any) -> Any:
+# NumPy's functions that write into their first argument and return nothing.
+_WRITERS = frozenset((np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask))
+
+
+def _outside(name: str, function: Callable[..., Any], args: Any, params: Any, writes: bool) -> Any:
     """NumPy's own function on the tensors' arrays. TypeError where that would lose a gradient without a word."""
+    given = [a for a in leaves([list(args), params]) if isinstance(a, Tensor)]
+    tracked = next((t for t in given if t.node is not None), None) if state.recording else None
+    if writes:
+        targets = [*leaves(params.get("out", ())), *([] if "out" in params else args[:1])]
+        if any(isinstance(target, Tensor) for target in targets):
+            raise TypeError(
+                f"{name} writes into its argument, and a tensor's elements may be saved for a gradient: use "
+                "t[index] = value, which is recorded, or the result of an operation in the place of out="
+            )
+        if tracked is not None:
+            raise leaving.refusal(tracked.array, name)
     result = function(*tree_map(_plain, list(args)), **tree_map(_plain, params))
-    tracked = state.recording and any(node_of(a) for a in leaves([list(args), params]))
-    if tracked and any(
-        isinstance(r, np.ndarray | np.generic) and r.dtype.kind == "f" for r in leaves(result)
-    ):
-        raise TypeError(
-            f"np.{name} is not an operation of the engine, and the gradient would be lost: use autograd_core's "
-            "operations, or detach() the tensor first"
-        )
+    if tracked is not None and not all(map(_has_no_gradient, leaves(result))):
+        raise leaving.refusal(tracked.array, name)
     return result
+
+
+def _has_no_gradient(result: Any) -> bool:
+    """Whether these are integers, truth values, text, or nothing: what a derivative is 0 or not defined for."""
+    if isinstance(result, np.ndarray | np.generic):
+        return result.dtype.kind in "biuUSmM"
+    return result is None or isinstance(result, int | str | bytes | type | np.dtype)
 
 
 set_result_type(Tensor)
@@ -456,6 +502,9 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
 } | {np.matmul: linalg.matmul}
 
 
+_adding = threading.RLock()  # several threads may have one parameter
+
+
 def add_gradients(found: dict[Leaf, Any]) -> None:
     """Add to `.grad` of every leaf what a backward pass has found for it."""
     eager = capturing() is None
@@ -465,8 +514,9 @@ def add_gradients(found: dict[Leaf, Any]) -> None:
             if not isinstance(g, Tensor):
                 g = Tensor(g if type(g) is np.ndarray else np.asarray(g))
             if eager:
-                before = getattr(owner, "_grad", None)
-                owner._grad = g if before is None else before + g
+                with _adding:
+                    before = getattr(owner, "_grad", None)
+                    owner._grad = g if before is None else before + g
             else:
                 before = owner.grad
                 owner.grad = g if before is None else before + g

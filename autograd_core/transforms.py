@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd_core import tree
 from autograd_core.dtypes import is_float
-from autograd_core.errors import describe
+from autograd_core.errors import check_callable, describe
 from autograd_core.linearise import Function, Linearised, Pushforward, tangent_of
 from autograd_core.ops import reduce
 from autograd_core.ops.shape import as_sizes, reshape, stack
@@ -50,13 +50,16 @@ def _bound(f: Function, params: dict[str, Any]) -> Function:
 def value_and_grad(f: Function, argnums: Argnums = 0) -> Callable[..., tuple[Tensor, Any]]:
     """A function that returns f's value and its gradient with respect to the arguments in `argnums`.
 
-    f must return one float element. The gradient has the arguments' structure; for several argnums it is a tuple.
+    f must return one float element; where that does not depend on an argument, the gradient is 0. The gradient has the
+    arguments' structure; for several argnums it is a tuple.
 
     >>> import autograd_core as ag
     >>> value, slope = ag.value_and_grad(lambda x: x**2)(3.0)
     >>> value.item(), slope.item()
     (9.0, 6.0)
     """
+
+    check_callable(f, "grad")
 
     @wraps(f)
     def both(*args: Any, **params: Any) -> tuple[Tensor, Any]:
@@ -134,6 +137,8 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Callable[..., Any]:
     tensor([[2., 0.],
             [0., 4.]], dtype=float32)
     """
+
+    check_callable(f, "jacobian")
 
     @wraps(f)
     def matrix(*args: Any, **params: Any) -> Any:

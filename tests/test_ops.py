@@ -60,7 +60,7 @@ def tolerance(name, dtype):
 
 def same(got, want, rtol=0.0):
     """Equal in shape, dtype and, up to rtol of the largest element, in value; NaN equals NaN."""
-    got, want = np.asarray(got), np.asarray(want)
+    got, want = (np.asarray(getattr(value, "array", value)) for value in (got, want))
     assert got.shape == want.shape
     assert got.dtype == want.dtype
     finite = np.abs(want[np.isfinite(want)]) if want.dtype.kind == "f" else np.zeros(0)
@@ -328,7 +328,7 @@ ROWS = np.array(
 
 
 def special_equal(name, got, want):
-    got, want = np.asarray(got), np.asarray(want)
+    got, want = (np.asarray(getattr(value, "array", value)) for value in (got, want))
     assert got.dtype == want.dtype
     rtol = 0 if want.dtype.kind != "f" else 1e-5 if want.dtype == np.float32 else 1e-12
     np.testing.assert_allclose(got, want, rtol=rtol, equal_nan=True, err_msg=name)

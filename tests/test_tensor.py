@@ -150,8 +150,10 @@ def test_asarray_gives_back_a_tensor_as_it_is_and_shares_only_what_nobody_can_wr
     writeable[:] = 0
     assert copied.numpy().all()
     fixed = np.ones(3)
-    fixed.flags.writeable = False
-    assert np.shares_memory(ag.asarray(fixed).numpy(), fixed)
+    fixed.flags.writeable = False  # its owner can take that back
+    assert not np.shares_memory(ag.asarray(fixed).numpy(), fixed)
+    constant = np.frombuffer(bytes(24))
+    assert np.shares_memory(ag.asarray(constant).numpy(), constant)
     with pytest.raises(ValueError, match="copy=False"):
         ag.asarray([1.0], copy=False)
 

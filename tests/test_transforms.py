@@ -112,7 +112,7 @@ def test_named_tuples_come_back_in_kind():
 
 
 def test_a_function_that_does_not_return_one_float_element_is_an_error():
-    for f in (lambda x: x * 2, lambda x: (x > 0).sum(), lambda x: 1.0, lambda x: [x.sum()], lambda x: None):
+    for f in (lambda x: x * 2, lambda x: (x > 0).sum(), lambda x: 1, lambda x: [x.sum()], lambda x: None):
         with pytest.raises(ValueError, match="one float element"):
             ag.grad(f)(X)
 
@@ -888,10 +888,10 @@ def test_check_grads_finds_a_wrong_second_derivative():
         ag.check_grads(wrong, (X,), order=2)
 
 
-def test_check_grads_finds_a_rule_written_with_numpy_at_second_order():
+def test_check_grads_finds_a_rule_written_with_numpy():
     wrong = wrong_cube(lambda g, x: g * 3 * np.asarray(x) ** 2)
-    ag.check_grads(wrong, (X,), order=1)
-    with pytest.raises(AssertionError, match=r"wrong.*order 2"):
+    close(ag.grad(lambda x: wrong(x).sum())(X), 3 * X**2)
+    with pytest.raises(TypeError, match=r"wrong, derivative for x: np.asarray is not an operation"):
         ag.check_grads(wrong, (X,), order=2)
 
 

@@ -11,7 +11,7 @@ from autograd_core import tree
 from autograd_core.compiler.variant import Variant
 from autograd_core.dtypes import as_array
 from autograd_core.observer import observe
-from autograd_core.tape import Leaf, Value, state
+from autograd_core.tape import Leaf, Value, recording
 from autograd_core.tensor import Tensor
 
 
@@ -40,14 +40,12 @@ class Rerun:
         And, for a function that returns nothing with a graph, the results of its operations that nothing reads.
         """
         now = _held([owner for owner, *_ in self.before])
-        recording, state.recording = state.recording, True
         looking = _Ends()
         try:
             _put(self.before)
-            with looking:
+            with looking, recording(True):
                 result = self.function(*self.args, **self.params)
         finally:
-            state.recording = recording
             _put(now)
         return [leaf for leaf in tree.leaves(result) if isinstance(leaf, Tensor)], looking.ends()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array, DTypeLike, check_dtype
-from autograd_core.ops.define import constant_pieces, elementwise, zero_rule
+from autograd_core.ops.define import constant_pieces, elementwise, operation, zero_rule
 from autograd_core.ops.large import is_large, is_large32, is_large_float
 from autograd_core.ops.spread import spread_view
 
@@ -365,6 +365,12 @@ def _selectable(condition: Array, x: Array, y: Array) -> bool:
     )
 
 
+@operation(lambda g: g, kind="view")
+def alias(x: Array) -> Array:
+    """The same elements as another tensor: what is then assigned to one of them leaves the other as it is."""
+    return x
+
+
 def clip(x: Array, min: Any = None, max: Any = None) -> Array:
     """x limited to [min, max]. On the limits themselves the derivative is 1; NaN passes.
 
@@ -376,7 +382,7 @@ def clip(x: Array, min: Any = None, max: Any = None) -> Array:
         x = where(bitwise_or(greater_equal(x, min), not_equal(x, x)), x, min)  # a NaN, in x or min, stays
     if max is not None:
         x = where(bitwise_or(less_equal(x, max), not_equal(x, x)), x, max)
-    return x
+    return alias(x) if min is None and max is None else x
 
 
 @constant_pieces(1)

@@ -16,6 +16,7 @@ from autograd_core.ops.shape import reshape
 from autograd_core.sweep import unbroadcast
 from autograd_core.tape import Value, capturing
 
+_BASIC = (int, np.integer, slice, type(None), type(Ellipsis), bool, np.bool)
 Index = Any  # whatever NumPy's indexing takes
 
 
@@ -31,9 +32,13 @@ def static_index(index: Index) -> Index:
     if isinstance(index, np.ndarray):
         if index.dtype.kind not in "biu":
             raise IndexError(f"an index array has dtype {index.dtype}: use integers or booleans")
-        # The compiler knows an array by its identity: what stands in it then is an input of each call.
-        return index.copy() if index.flags.writeable and not own and capturing() is None else index
-    return index
+        # The compiler knows an array by its identity: what stands in it then is an input of each call. A read-only
+        # array is copied too: it may be a view of one that is not.
+        return index if own or capturing() is not None else index.copy()
+    if isinstance(index, _BASIC):
+        return index
+    found = np.array(index)  # of a range, an array.array, a Series
+    return static_index(found) if found.ndim and found.dtype.kind in "biu" else index
 
 
 def _shaping(x: Any, how: str) -> Array:

@@ -205,15 +205,28 @@ def _negated(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
     return tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift
 
 
-@operation(lambda g, shift, axis: roll(g, _negated(shift), axis=axis))
-def roll(x: Array, shift: int | tuple[int, ...] = 0, axis: int | tuple[int, ...] | None = None) -> Array:
+@operation(lambda g, shift, axis: _roll(g, shift=_negated(shift), axis=axis))
+def _roll(x: Array, shift: int | tuple[int, ...] = 0, axis: int | tuple[int, ...] | None = None) -> Array:
+    return np.roll(x, shift, axis=axis)
+
+
+def roll(x: Array, shift: int | Sequence[int] = 0, axis: int | Sequence[int] | None = None) -> Array:
     """x with its elements moved along `axis` (None: of the flattened array), those pushed out coming in again.
 
     >>> import autograd_core as ag
     >>> ag.roll(ag.tensor([1.0, 2.0, 3.0]), 1)
     tensor([3., 1., 2.], dtype=float32)
     """
-    return np.roll(x, shift, axis=axis)
+    return _roll(x, shift=_unchanging(shift), axis=_unchanging(axis))
+
+
+def _unchanging(sizes: Any) -> Any:
+    """A list or array of integers as a tuple, which its owner cannot change before the backward pass."""
+    return (
+        tuple(map(operator.index, sizes))
+        if isinstance(sizes, list | np.ndarray) and np.ndim(sizes)
+        else sizes
+    )
 
 
 def _pad_rule(g: Any, shapes: Sequence[Shape], widths: Sequence[tuple[int, int]]) -> Any:
