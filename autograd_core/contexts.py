@@ -9,7 +9,7 @@ import inspect
 import types
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ContextDecorator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import wraps
 from types import TracebackType
 from typing import Any, Self
@@ -132,6 +132,18 @@ class recording(Stepwise):
 
 _entered: ContextVar[tuple[recording, ...]] = ContextVar("recording", default=(recording(True),))
 entered = _entered.get  # entered()[-1].on: whether operations are recorded
+_ALONE = {on: (recording(on),) for on in (False, True)}
+
+
+def switch(on: bool) -> Token[tuple[recording, ...]]:
+    """Recording on or off until `switch_back` of what this returns: for code that is never suspended between the two.
+
+    It takes a quarter of the context's time.
+    """
+    return _entered.set(_ALONE[on])
+
+
+switch_back = _entered.reset
 
 
 def reset(on: bool) -> None:

@@ -38,16 +38,16 @@ _INSTEAD = {  # for functions that have another name here
 def refusal(array: Any, name: str = "") -> TypeError:
     """The error for a tensor with these elements. `name` is what asked for it, where the frames do not say more."""
     frame, engine = _users_frame(sys._getframe(2))
-    call, line = "", ""
+    operation, call, line = "", "", ""
     if frame is not None:
         line = f" · {shown_line((frame.f_code.co_filename, frame.f_lineno))}"
-        call = _call_text(frame.f_code, frame.f_lasti)
+        operation, call = _asked(frame.f_code, frame.f_lasti)
     if engine and not name:
         return TypeError(
             f"{call or 'the engine'}: numbers are needed, and a tensor that requires a gradient, {describe(array)}, "
             f"would lose it: join a list of such tensors with ag.stack([...]), or detach() them{line}"
         )
-    if frame is not None and _is_store(frame.f_code, frame.f_lasti):
+    if operation == "STORE_SUBSCR":
         return TypeError(
             f"{call} = t: an ndarray cannot keep the gradient of t, {describe(array)}: make it a tensor first, "
             f"{call.partition('[')[0]} = ag.asarray({call.partition('[')[0]}); or write the number without it, "
@@ -77,10 +77,10 @@ def leaves_the_engine() -> bool:
     Seen from the caller of `__float__`. `float(t)`, `math.isfinite(t)`, and "%f" % t do not.
     """
     frame = sys._getframe(2)
-    code, at = frame.f_code, frame.f_lasti
-    if _is_store(code, at):
+    operation, call = _asked(frame.f_code, frame.f_lasti)
+    if operation == "STORE_SUBSCR":
         return True
-    root, *names = _call_text(code, at).split(".")
+    root, *names = call.split(".")
     scope = frame.f_locals if root in frame.f_locals else frame.f_globals
     found = scope.get(root)
     kind = found if hasattr(found, "__spec__") else type(found)  # a module, or an object of it
@@ -91,7 +91,7 @@ def leaves_the_engine() -> bool:
 def is_formatting() -> bool:
     """Whether the caller of `__float__` is `"%f" % t`: no other operator asks a tensor for its number."""
     frame = sys._getframe(2)
-    return _operation(frame.f_code, frame.f_lasti) == "BINARY_OP"
+    return _asked(frame.f_code, frame.f_lasti)[0] == "BINARY_OP"
 
 
 def _users_frame(frame: FrameType | None) -> tuple[FrameType | None, bool]:
@@ -110,17 +110,14 @@ def _users_frame(frame: FrameType | None) -> tuple[FrameType | None, bool]:
 
 
 @lru_cache(maxsize=512)
-def _operation(code: CodeType, at: int) -> str:
-    return dis.opname[code.co_code[at]] if 0 <= at < len(code.co_code) else ""
+def _asked(code: CodeType, at: int) -> tuple[str, str]:
+    """The instruction that runs there, and the function that it calls as the source has it: `scipy.stats.zscore`."""
+    operation = dis.opname[code.co_code[at]] if 0 <= at < len(code.co_code) else ""
+    return operation, _source(code, at, operation)
 
 
-def _is_store(code: CodeType, at: int) -> bool:
-    return _operation(code, at) == "STORE_SUBSCR"
-
-
-@lru_cache(maxsize=512)
-def _call_text(code: CodeType, at: int) -> str:
-    """The function called there as the source has it, `scipy.stats.norm.logpdf`; nothing without a source."""
+def _source(code: CodeType, at: int, operation: str) -> str:
+    """The function called by an instruction, or what is assigned to; nothing where there is no source."""
     positions = list(code.co_positions())
     first, last, start, end = positions[at // 2] if 0 <= at // 2 < len(positions) else (None,) * 4
     if first is None or last is None or start is None or end is None:
@@ -136,6 +133,6 @@ def _call_text(code: CodeType, at: int) -> str:
         return ""
     if isinstance(found, ast.Call):
         found = found.func
-    elif isinstance(found, ast.Subscript) and not _is_store(code, at):
+    elif isinstance(found, ast.Subscript) and operation != "STORE_SUBSCR":
         found = found.value
     return ast.unparse(found)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core import tree
+from autograd_core.contexts import switch, switch_back
 from autograd_core.dtypes import is_float
 from autograd_core.errors import describe
 from autograd_core.ops.elementwise import alias
@@ -78,7 +79,8 @@ class Linearised:
 
     def __init__(self, f: Function, args: Sequence[Any], argnums: Sequence[int]) -> None:
         self.outer_recording = state.recording
-        with recording(True):
+        before = switch(True)
+        try:
             self.inputs = [tree.tree_map(traced, args[i]) for i in argnums]
             self.input_leaves = [leaf for value in self.inputs for leaf in tree.leaves(value)]
             # f may change its arguments in place, and their tensors then stand for later nodes.
@@ -87,7 +89,10 @@ class Linearised:
             placed = list(args)
             for i, value in zip(argnums, self.inputs, strict=True):
                 placed[i] = value
-            self.value = tree.tree_map(_constant, running(f, *placed))
+            value = running(f, *placed)
+        finally:
+            switch_back(before)
+        self.value = value if isinstance(value, Tensor) else tree.tree_map(_constant, value)
         self.outputs = list(tree.leaves(self.value))
         self.create_graph = self.outer_recording and self._stands_on_outer_tape()
 

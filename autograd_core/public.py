@@ -107,7 +107,9 @@ class UserPrimitive(Primitive):
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         arrays, statics = self.bind(args, params)
-        return apply(self, _operands(list(arrays), composed=False), {k: _own(v) for k, v in statics.items()})
+        if statics:
+            statics = {name: _own(value) for name, value in statics.items()}
+        return apply(self, _operands(list(arrays), composed=False), statics)
 
 
 def _read_only(array: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_core.contexts import switch, switch_back
 from autograd_core.dtypes import Array, Shape
 from autograd_core.errors import describe, explain, raise_from
 from autograd_core.tape import (
@@ -20,7 +21,6 @@ from autograd_core.tape import (
     array_of,
     capturing,
     observer,
-    recording,
     state,
     wrap,
 )
@@ -62,30 +62,31 @@ def sweep(
     if as_tensors:
         state.deriving = True
     shares = pull_back if (looking := observer()) is None else looking.derivative
+    recording = switch(create_graph)
     try:
-        with recording(create_graph):
-            while heap:
-                node, cotangent = pending.pop(-heappop(heap))
-                if targets is not None and node in targets:
-                    found[node] = cotangent
-                    continue
-                for parent, contribution in shares(node, cotangent, oldest, as_tensors):
-                    index = parent.index
-                    if index not in pending:
-                        pending[index] = (parent, contribution)
-                        if parent.primitive is not None:
-                            heappush(heap, -index)
-                    elif index in own:
-                        total = pending[index][1]
-                        total += contribution  # in place: half of the memory traffic
-                    else:
-                        total = pending[index][1] + contribution
-                        pending[index] = (parent, total)
-                        if type(total) is np.ndarray:
-                            own.add(index)
-                if not retain_graph:
-                    node.saved = None
+        while heap:
+            node, cotangent = pending.pop(-heappop(heap))
+            if targets is not None and node in targets:
+                found[node] = cotangent
+                continue
+            for parent, contribution in shares(node, cotangent, oldest, as_tensors):
+                index = parent.index
+                if index not in pending:
+                    pending[index] = (parent, contribution)
+                    if parent.primitive is not None:
+                        heappush(heap, -index)
+                elif index in own:
+                    total = pending[index][1]
+                    total += contribution  # in place: half of the memory traffic
+                else:
+                    total = pending[index][1] + contribution
+                    pending[index] = (parent, total)
+                    if type(total) is np.ndarray:
+                        own.add(index)
+            if not retain_graph:
+                node.saved = None
     finally:
+        switch_back(recording)
         state.module_path, state.deriving = path, deriving
     # What is left are leaves: with nothing under them, they need no turn of their own.
     return found | {leaf: g for leaf, g in pending.values() if targets is None or leaf in targets}
