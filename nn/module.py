@@ -5,7 +5,7 @@ Nothing registers itself: `vars(module)` is the truth, so a model is an ordinary
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy import ndarray
@@ -43,6 +43,9 @@ class Module:
     """
 
     training: bool = True
+    # What the compiler guards: all attributes but these, and what the code of these methods names.
+    unguarded: ClassVar[frozenset[str]] = frozenset(("_path", "_held"))
+    guarded_code: ClassVar[tuple[str, ...]] = ("forward",)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
