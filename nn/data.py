@@ -97,8 +97,12 @@ def batches(
 
 def repeatable(data: Any, name: str, batch_size: int, shuffle: bool) -> Any:
     """Data that can be iterated over in every epoch, for `fit`: a tuple of arrays is put into batches."""
-    if isinstance(data, tuple) and len(data) > 1 and all(isinstance(a, Tensor | np.ndarray) for a in data):
-        return Batches(data, batch_size, shuffle, None, False)
+    if isinstance(data, tuple) and len(data) > 1:
+        if all(isinstance(a, Tensor) or hasattr(a, "__array__") for a in data):
+            arrays = tuple(a if isinstance(a, Tensor) else np.asarray(a) for a in data)
+            return Batches(arrays, batch_size, shuffle, None, False)
+        if all(isinstance(a, list) and a and not hasattr(a[0], "__array__") for a in data):
+            raise TypeError(f"fit: {name} is a tuple of lists: give arrays, (np.asarray(x), np.asarray(y))")
     if not isinstance(data, Iterable) or isinstance(data, Tensor | np.ndarray | str | dict):
         raise TypeError(
             f"fit: {name} is a {type(data).__name__}: give nn.data.batches((x, y), 32) or (x, y) itself"

@@ -5,7 +5,7 @@ Nothing registers itself: `vars(module)` is the truth, so a model is an ordinary
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy import ndarray
@@ -18,6 +18,7 @@ from autograd_core.tape import Value, capturing, operand, state, structure
 from autograd_core.tensor import Tensor
 
 _PATH = "_path"  # where a module keeps its own path
+_HELD = "_held"  # and which parameters its lists and dicts held when it was walked last
 _NOTED = "__autograd_core_noted__"  # set on an exception that has been told where it happened
 
 
@@ -27,6 +28,10 @@ class Module:
     Attributes are found by walking them, through lists, tuples and dicts too; a shared one counts once, under its
     first name. `super().__init__()` may be called but need not be. Calling a module runs `forward`; ndarrays among
     the arguments arrive there as tensors, and errors inside name the module's path (`ConvNet.stem.layers.0`).
+
+    A parameter or buffer can be assigned (`m.weight.assign(...)`), deleted, or replaced by None or another one. A
+    tensor, array or number in its place raises TypeError: at once, or when the model is walked the next time, where it
+    was put into a list or dict.
 
     >>> import autograd_core as ag, nn
     >>> class Line(nn.Module):
@@ -43,14 +48,22 @@ class Module:
     """
 
     training: bool = True
+    # What the compiler guards: all attributes but these, and what the code of these methods names.
+    unguarded: ClassVar[frozenset[str]] = frozenset(("_path", "_held"))
+    guarded_code: ClassVar[tuple[str, ...]] = ("forward",)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        before = self.__dict__.get(name)
+        if before is not None and isinstance(before, _KEPT):
+            _check_kept(type(self).__name__, name, before, value)
         structure[0] += 1
         object.__setattr__(self, name, value)
+        if isinstance(value, _CONTAINERS):
+            _look_for_lost(self)
 
     def __delattr__(self, name: str) -> None:
         structure[0] += 1
@@ -186,7 +199,7 @@ class Module:
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != _PATH}
+        return {key: value for key, value in vars(self).items() if key not in (_PATH, _HELD)}
 
     # Seeing it ------------------------------------------------------------------------------------------------------
 
@@ -230,6 +243,8 @@ class Module:
 _CONTAINERS = (list, tuple, dict)
 _FOUND = (Module, Parameter, Buffer)
 _WALKED = (*_FOUND, *_CONTAINERS)
+_KEPT = (Parameter, Buffer, *_CONTAINERS)
+_NUMBERS = (Value, ndarray, np.generic, int, float)
 
 
 def _members(value: Any) -> list[tuple[str, Any]]:
@@ -259,10 +274,73 @@ def walk(root: Any, into_modules: bool = True) -> Iterator[tuple[str, Module | P
             continue
         seen.add(id(value))
         if isinstance(value, _FOUND):
+            if isinstance(value, Module):
+                _look_for_lost(value)
             yield name, value
         if into_modules or value is root or not isinstance(value, Module):
             prefix = f"{name}." if name else ""
             pending.extend((prefix + key, member) for key, member in reversed(_members(value)))
+
+
+class _Held:
+    """The parameters and buffers in a module's lists, tuples and dicts, by place: (name, sizes on the way) → kind."""
+
+    def __init__(self, found: dict[Any, str]) -> None:
+        self.found = found
+
+
+def _look_for_lost(module: Module) -> None:
+    """TypeError when a plain tensor lies where a list or dict of the module held a parameter at the last walk."""
+    attributes = module.__dict__
+    known = attributes.get(_HELD)
+    found: dict[Any, str] = {}
+    pending = [((key, ()), value) for key, value in attributes.items() if isinstance(value, _CONTAINERS)]
+    seen: set[int] = set()
+    while pending:
+        (name, sizes), container = pending.pop()
+        if id(container) in seen:
+            continue
+        seen.add(id(container))
+        items = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, value in items:
+            if isinstance(value, Module):
+                continue
+            place = f"{name}.{key}", (*sizes, len(container))
+            if isinstance(value, Parameter | Buffer):
+                found[place] = type(value).__name__
+            elif isinstance(value, _CONTAINERS):
+                pending.append((place, value))
+            elif known is not None and place in known.found and isinstance(value, _NUMBERS):
+                raise _lost(type(module).__name__, place[0], known.found[place], value)
+    if found or known is not None:
+        attributes[_HELD] = _Held(found)
+
+
+def _check_kept(kind: str, name: str, before: Any, now: Any) -> None:
+    """TypeError when a plain tensor is to take the place of a parameter or buffer, in containers too."""
+    if isinstance(before, Parameter | Buffer):
+        if isinstance(now, _NUMBERS) and not isinstance(now, Parameter | Buffer):
+            raise _lost(kind, name, type(before).__name__, now)
+    elif isinstance(before, dict) and isinstance(now, dict):
+        for key, value in before.items():
+            if isinstance(value, _KEPT) and key in now:
+                _check_kept(kind, f"{name}[{key!r}]", value, now[key])
+    elif isinstance(before, list | tuple) and isinstance(now, list | tuple) and len(before) == len(now):
+        for i, value in enumerate(before):
+            if isinstance(value, _KEPT):
+                _check_kept(kind, f"{name}[{i}]", value, now[i])
+
+
+def _lost(kind: str, name: str, what: str, now: Any) -> TypeError:
+    value = now.array if isinstance(now, Value) else now
+    given = f"{type(now).__name__} {describe(value)}" if not isinstance(now, int | float) else repr(now)
+    top, _, rest = name.partition(".")
+    place = "".join(f"[{part}]" if part.isdigit() else f"[{part!r}]" for part in rest.split(".") if part)
+    here = f"{top}{place}"
+    return TypeError(
+        f"{kind}.{here} is a {what} and would become a {given}, which is not trained or saved: change its numbers with "
+        f"`with ag.no_grad(): m.{here}.assign(...)`, set another nn.{what}(...), or `del m.{here}` first"
+    )
 
 
 def children(module: Module) -> list[tuple[str, Module]]:

@@ -46,11 +46,22 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        if nesterov and not momentum:
-            raise ValueError("SGD: nesterov=True needs a momentum, for example momentum=0.9")
-        self.nesterov = nesterov
         kinds = ("momentum",) if momentum else ()
         super().__init__(params, kinds, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        self.nesterov = nesterov
+
+    @property
+    def nesterov(self) -> bool:
+        """Whether steps go along Nesterov's form of the momentum. It may be set later."""
+        return self._nesterov
+
+    @nesterov.setter
+    def nesterov(self, on: bool) -> None:
+        if on and not self.moment_names:
+            raise ValueError(
+                "SGD: nesterov=True needs a momentum: nn.SGD(params, lr, momentum=0.9, nesterov=True)"
+            )
+        self._nesterov = bool(on)
 
     def rates(self, t: Any, *settings: Any) -> tuple[Any, ...]:
         return settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
@@ -10,11 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autograd_core.dtypes import Array
-from autograd_core.errors import describe
-from autograd_core.ops.elementwise import where
+from autograd_core.errors import TracedValueError, describe
+from autograd_core.ops.elementwise import maximum, where
 from autograd_core.parameter import Buffer, Parameter
-from autograd_core.tape import capturing, observer, recording, replaced, state
+from autograd_core.tape import capturing, observer, recording, replaced, state, structure
 from autograd_core.tensor import Tensor
+from nn.effects import Effects
+from nn.settings import OwnSetting, Setting, descriptor, is_number
 
 Params = Iterable[Parameter] | Iterable[tuple[str, Parameter]]
 Moments = Sequence[Any]
@@ -24,64 +25,110 @@ MOST_VARIANTS = 8  # programs, for other sets of gradients, until it is not
 SETTLING = 32  # steps from one settling of the moments to the next: NumPy takes two passes for it
 
 
-class Setting:
-    """A number that steers an optimizer: a float in and out, a float64 Buffer inside, so that no step freezes it."""
-
-    def __init__(self, below: float = math.inf) -> None:
-        self.below = below
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
-        return self if optimizer is None else optimizer.settings[self.name].item()
-
-    def __set__(self, optimizer: Optimizer, value: float | Tensor) -> None:
-        if not isinstance(value, Tensor):
-            value = self.checked(optimizer, value)
-        optimizer.settings[self.name].assign(value)
-
-    def checked(self, optimizer: Optimizer, value: Any) -> Tensor:
-        """The value as a float64 tensor; ValueError when it is out of range."""
-        number, kind = float(value), type(optimizer).__name__
-        if not 0 <= number < self.below:  # a NaN fails too
-            limit = f"in [0, {self.below:g})" if self.below < math.inf else "finite and not negative"
-            raise ValueError(f"{kind}: {self.name} = {number:g}: it must be {limit}")
-        if number and self.name in optimizer.absent:
-            raise ValueError(
-                f"{kind}: {self.name} was 0 when the optimizer was made, so its term is left out: make another "
-                f"one with {self.name}={number:g}"
-            )
-        return Tensor(np.asarray(number, np.float64))
-
-
 class Optimizer:
     """What all optimizers share: the parameters, their moments and step counts, `step`, `zero_grad`, state.
 
-    A subclass names its settings and moments and gives two methods: `rates`, the scalars of step t, and `update`,
-    the new value of one parameter and of its moments.
+    A subclass gives the names of its moments and its settings to `__init__`, and two methods: `rates`, the scalars of
+    step t, and `update`, the new value of one parameter and of its moments.
+
+    - A setting that is a number can be read and set as an attribute (`optimizer.beta = 0.5`) and is saved. Anything
+      else (a bool, text, None, a tuple) is a plain attribute, and not saved. `rates` gets all of them, in their order.
+    - Buffers that the subclass keeps as attributes are saved too.
+    - `update` gets copies: it may change them in place. Outside `nn.fit` it gets arrays. In `nn.fit` it runs once, on
+      tensors, and is replayed; if it changes attributes or looks at numbers, `nn.fit` says so and runs uncompiled.
+
+    >>> import nn
+    >>> class Momentum(nn.optimizer.Optimizer):
+    ...     def __init__(self, params, lr, beta):
+    ...         super().__init__(params, ("m",), lr=lr, beta=beta)
+    ...
+    ...     def rates(self, t, lr, beta):
+    ...         return lr, beta
+    ...
+    ...     def update(self, x, g, moments, rates):
+    ...         lr, beta = rates
+    ...         m = beta * moments[0] + g
+    ...         return x - lr * m, (m,)
+    >>> w = nn.Parameter([1.0])
+    >>> optimizer = Momentum([w], lr=0.1, beta=0.5)
+    >>> for _ in range(2):
+    ...     w.grad = [1.0]
+    ...     optimizer.step()
+    >>> w.detach()
+    tensor([0.75], dtype=float32)
     """
 
     lr = Setting()
-    settings: dict[str, Buffer]
+    settings: dict[str, Buffer] = {}  # noqa: RUF012 (each optimizer has its own from __init__ on)
     optional: ClassVar[tuple[str, ...]] = ()  # settings whose term is left out when they are 0 at the start
+    # What the compiler guards: all attributes but these, and what the code of these methods names.
+    unguarded: ClassVar[frozenset[str]] = frozenset(
+        ("names", "params", "settings", "counts", "slots", "compiled")
+    )
+    guarded_code: ClassVar[tuple[str, ...]] = ("rates", "update")
 
-    def __init__(self, params: Params, moments: Sequence[str] = (), **settings: float) -> None:
+    def __init__(self, params: Params, moments: Sequence[str] = (), **settings: Any) -> None:
         self.names, self.params = named(params, type(self).__name__)
         self.absent: frozenset[str] = frozenset()
-        self.settings = {name: Buffer(0.0, np.float64) for name in settings}
+        self.given = tuple(settings)  # the order in which `rates` gets them
+        self.whole: frozenset[str] = frozenset()  # settings of the subclass's own that were given as integers
+        self.settings = {}
+        if "lr" not in settings:  # then it was set before, or in the class
+            settings = {"lr": self._own_rate(), **settings}
         for name, value in settings.items():
-            setattr(self, name, value)
-        if not self.lr > 0:
-            raise ValueError(f"{type(self).__name__}: lr = {self.lr:g}: a learning rate must be positive")
-        self.absent = frozenset(name for name in self.optional if not settings[name])
+            self._add_setting(name, value)
+        self.absent = frozenset(name for name in self.optional if name in settings and not settings[name])
         self.decays = "weight_decay" in settings and "weight_decay" not in self.absent
         self.counts = Buffer(np.zeros(len(self.params), np.int64))
-        self.moment_names = tuple(moments)
-        self.slots = [(p, tuple(Buffer(np.zeros_like(p.array)) for _ in moments)) for p in self.params]
+        self.moment_names = (moments,) if isinstance(moments, str) else tuple(moments)
+        self.slots = [
+            (p, tuple(Buffer(np.zeros_like(p.array)) for _ in self.moment_names)) for p in self.params
+        ]
         self.mean_size = sum(p.size for p in self.params) / len(self.params)
+        self.foreign = not type(self).__module__.startswith("nn.")
         self.compiled: Any = None  # recorded_step, from the first step on, where that pays
         self._name_state()
+
+    def _own_rate(self) -> Any:
+        rate = getattr(self, "lr", None)
+        if not is_number(rate):
+            kind = type(self).__name__
+            raise TypeError(f"{kind}: no learning rate: call super().__init__(params, moments, lr=lr, ...)")
+        return rate
+
+    def _add_setting(self, name: str, value: Any) -> None:
+        """A number becomes a Buffer behind an attribute, anything else a plain attribute."""
+        declared = descriptor(self, name)
+        if name in _TAKEN or (callable(declared) and not isinstance(declared, Setting)):
+            raise ValueError(
+                f"{type(self).__name__}: a setting cannot be named {name}: another attribute has that name"
+            )
+        own = not isinstance(declared, Setting) or isinstance(declared, OwnSetting)
+        if own and (not is_number(value) or isinstance(declared, property)):
+            setattr(self, name, value)  # a property's getter is asked at each step
+            return
+        if own and isinstance(value, int | np.integer):
+            self.whole |= {name}
+        vars(self).pop(name, None)  # set before
+        self.settings[name] = Buffer(0.0, np.float64)
+        self._declare(name)
+        setattr(self, name, value)
+
+    def _declare(self, name: str) -> None:
+        """Let the class know the setting, unless it does."""
+        declared = descriptor(self, name)
+        if not isinstance(declared, Setting):
+            setattr(type(self), name, OwnSetting(name, *([] if declared is None else [declared])))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.settings:
+            structure[0] += 1  # what was compiled looks whether it still holds
+        object.__setattr__(self, name, value)
+
+    def value_of(self, name: str, buffer: Buffer) -> float:
+        """The number of a setting; one that was given as an int stays one while it is whole."""
+        value = buffer.item()
+        return int(value) if name in self.whole and value.is_integer() else value
 
     def _name_state(self) -> None:
         """Tell the state how pictures and errors call it: `lr`, `step`, `mean of layers.0.weight`."""
@@ -94,11 +141,13 @@ class Optimizer:
 
     def rates(self, t: Any, *settings: Any) -> tuple[Any, ...]:
         """The scalars of a parameter's t-th step (from 1), from the settings in their order."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no rates: define rates(self, t, *settings)")
 
     def update(self, x: Any, g: Any, moments: Moments, rates: Sequence[Any]) -> tuple[Any, Moments]:
         """A parameter's new value and its new moments, from the gradient g."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no update: define update(self, x, g, moments, rates)"
+        )
 
     def step(self) -> None:
         """Change every parameter that has a gradient. One without is left alone, its moments and count too."""
@@ -117,67 +166,161 @@ class Optimizer:
         one's own, whose update may be one for arrays alone, nor where every few steps other parameters have gradients.
         """
         if self.compiled is None:
-            if self.mean_size < LARGE or not type(self).__module__.startswith("nn."):
+            if self.mean_size < LARGE or self.foreign:
                 return False
             self.compiled = _compiled_step(self)
         return observer() is None and len(self.compiled.reasons) < MOST_VARIANTS
 
     def _plain_step(self) -> None:
-        settings = [setting.array.item() for setting in self.settings.values()]
-        counts = self.counts.array.tolist()
-        due = max(t + (p.grad is not None) for t, p in zip(counts, self.params)) % SETTLING == 0
-        known: dict[Any, list[Array]] = {}  # parameters mostly share count and dtype, so their rates too
-        count, dtype, rates = -1, None, []
         update = self.update
+        if self.foreign:  # it may raise halfway, and change what it is given
+            update = self._checked_update
+            before = [(state, state.array) for state in (*self.params, *self.buffers().values())]
+            try:
+                return self._step_with(update)
+            except BaseException:
+                for state_, array in before:
+                    state_.array = array
+                raise
+        return self._step_with(update)
+
+    def _step_with(self, update: Any) -> None:
+        settings = self._values()
+        counts = self.counts.array.tolist()
+        # All at once: a gradient may be a parameter, which changes.
+        grads = [None if (g := p.grad) is None else g.array for p in self.params]
+        due = max(t + (g is not None) for t, g in zip(counts, grads)) % SETTLING == 0
+        known: dict[Any, list[Any]] = {}  # parameters mostly share count and dtype, so their rates too
+        count, dtype, rates = -1, None, []
         for i, (p, moments) in enumerate(self.slots):
-            grad = p.grad
+            grad = grads[i]
             if grad is None:
                 continue
             counts[i] = t = counts[i] + 1
             x = p.array
+            if grad.dtype is not x.dtype:
+                grad = grad.astype(x.dtype)
             if t != count or x.dtype is not dtype:
                 count, dtype = t, x.dtype
                 rates = known.get((t, dtype))
                 if rates is None:
                     # 0-d arrays: NumPy takes a third of the time less with them than with Python floats.
-                    rates = [np.asarray(rate, dtype) for rate in self.rates(t, *settings)]
+                    rates = [
+                        np.asarray(rate, dtype) if is_number(rate) else rate
+                        for rate in self._rates(t, settings)
+                    ]
                     known[t, dtype] = rates
             # The arrays are ours: set as they are, where `assign` would first make tensors of them.
             if moments:
-                new, changed = update(x, grad.array, [m.array for m in moments], rates)
+                new, changed = update(x, grad, [m.array for m in moments], rates)
                 for moment, value in zip(moments, changed):
                     found = _array(value, dtype)
                     moment.array = settled(found, _coarse(dtype)) if due else found
             else:
-                new, _ = update(x, grad.array, (), rates)
+                new, _ = update(x, grad, (), rates)
             p.array = _array(new, dtype)
             replaced(p)
         self.counts.array = np.array(counts, np.int64)
 
+    def _values(self, buffers: bool = False) -> list[Any]:
+        """The settings in their order: their numbers, or their buffers, which a captured step reads."""
+        found: list[Any] = []
+        for name in self.given:
+            buffer = self.settings.get(name)
+            if buffer is None:
+                found.append(getattr(self, name))
+            else:
+                found.append(
+                    buffer if buffers else self.value_of(name, buffer) if self.whole else buffer.array.item()
+                )
+        return found
+
+    def _rates(self, t: Any, settings: list[Any]) -> Sequence[Any]:
+        found = self.rates(t, *settings)
+        if not isinstance(found, tuple | list):
+            raise TypeError(
+                f"{type(self).__name__}.rates returned a {type(found).__name__}: return a tuple, such as (lr,)"
+            )
+        return found
+
+    def _checked_update(self, x: Any, g: Any, moments: Moments, rates: Sequence[Any]) -> tuple[Any, Moments]:
+        """`update` on copies, and what it returns looked at."""
+        given = (
+            (x.copy(), g.copy(), [m.copy() for m in moments]) if type(x) is np.ndarray else (x, g, moments)
+        )
+        found = self.update(*given, rates)
+        kind = type(self).__name__
+        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], tuple | list):
+            raise TypeError(
+                f"{kind}.update returned {_shown(found)}: return x, (moment, ...), or x, () without any"
+            )
+        new, changed = found
+        if len(changed) != len(moments):
+            raise ValueError(
+                f"{kind}.update returned {len(changed)} moments, but {len(moments)} are named: "
+                f"return x, ({', '.join(self.moment_names)}{',' * (len(moments) == 1)})"
+            )
+        for value in (new, *changed):
+            if np.shape(getattr(value, "array", value)) != x.shape:
+                raise ValueError(
+                    f"{kind}.update returned {_shown(value)} for a parameter {describe(getattr(x, 'array', x))}: "
+                    "the parameter and its moments keep their shape"
+                )
+        return new, changed
+
     def recorded_step(self) -> None:
         """The same step by operations on tensors: slower, but the tape sees all of it, learning rate included."""
         outer, state.module_path = state.module_path, type(self).__name__
+        capture = capturing()
+        if capture is not None:
+            capture.met(self)
+        effects = Effects(self) if capture is not None and self.foreign else None
         try:
             with recording(False):
                 self._recorded_step()
         finally:
             state.module_path = outer
+            changed = effects.undone() if effects is not None else ""
+        if changed:
+            raise TracedValueError(
+                f"{type(self).__name__} changes its attribute {changed} in a step, and a compiled step would not: keep "
+                "it as a moment or a Buffer, or call nn.fit(..., compile=False)"
+            )
 
     def _recorded_step(self) -> None:
-        has_grad = [p.grad is not None for p in self.params]
-        self.counts.assign(self.counts + np.array(has_grad, np.int64))
+        # All at once: a gradient may be a parameter, which changes.
+        grads = [g.detach() if isinstance(g := p.grad, Parameter | Buffer) else g for p in self.params]
+        self.counts.assign(self.counts + np.array([g is not None for g in grads], np.int64))
         due = self.counts.max() % SETTLING == 0
-        rates = self.rates(self.counts, *self.settings.values())  # one of each for each parameter, or for all
+        update = self._checked_update if self.foreign else self.update
+        steps = maximum(
+            self.counts, 1
+        )  # without a gradient so far there is no rate: not a division by 0 either
+        # One of each for each parameter, or for all; Python numbers and what is no number are taken as they are.
+        rates = [
+            Tensor(np.asarray(rate)) if isinstance(rate, np.ndarray | np.generic) else rate
+            for rate in self._rates(steps, self._values(buffers=True))
+        ]
         # A Python float is weak, a tensor is not: cast, or float32 parameters would be computed in float64.
         dtypes = {p.dtype for p in self.params}
-        shared = {dtype: [None if rate.ndim else rate.astype(dtype) for rate in rates] for dtype in dtypes}
+        shared = {
+            dtype: [
+                rate if not isinstance(rate, Tensor) else None if rate.ndim else rate.astype(dtype)
+                for rate in rates
+            ]
+            for dtype in dtypes
+        }
+        each = [isinstance(rate, Tensor) and rate.ndim > 0 for rate in rates]
         coarse = {dtype: where(due, _coarse(dtype), 0) for dtype in dtypes}
         for i, (p, moments) in enumerate(self.slots):
-            if p.grad is None:
+            g = grads[i]
+            if g is None:
                 continue
-            pairs = zip(rates, shared[p.dtype], strict=True)
-            weak = [rate[i].astype(p.dtype) if known is None else known for rate, known in pairs]
-            x, changed = self.update(p, p.grad, moments, weak)
+            if g.dtype != p.dtype:
+                g = g.astype(p.dtype)
+            found = zip(rates, shared[p.dtype], each, strict=True)
+            weak = [rate[i].astype(p.dtype) if own else known for rate, known, own in found]
+            x, changed = update(p, g, moments, weak)
             p.assign(x)
             for moment, value in zip(moments, changed):
                 moment.assign(settled(value, coarse[p.dtype]))
@@ -188,8 +331,17 @@ class Optimizer:
             p.grad = None
 
     def buffers(self) -> dict[str, Buffer]:
-        """All state by its name in `state_dict`: settings, "step", and each moment as "momentum.weight"."""
+        """All state by its name in `state_dict`: settings, "step", and each moment as "momentum.weight".
+
+        And the Buffers that a subclass keeps as attributes, under the attribute's name.
+        """
         found = {**self.settings, "step": self.counts}
+        if self.foreign:
+            found |= {
+                name: value
+                for name, value in vars(self).items()
+                if isinstance(value, Buffer) and name != "counts"
+            }
         for name, (_, moments) in zip(self.names, self.slots):
             found |= {f"{kind}.{name}": moment for kind, moment in zip(self.moment_names, moments)}
         return found
@@ -214,7 +366,7 @@ class Optimizer:
         if wrong:
             raise ValueError(f"{kind}.load_state_dict: {'; '.join(wrong)}")
         for name in self.settings:
-            getattr(type(self), name).checked(self, arrays[name])
+            descriptor(self, name).checked(self, arrays[name])
         if (arrays["step"] < 0).any():
             raise ValueError(f"{kind}.load_state_dict: a step count is negative")
         for name, buffer in buffers.items():
@@ -223,9 +375,25 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"compiled": None}  # a copy compiles its own
 
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        for name in self.settings:
+            self._declare(name)
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={getattr(self, name):g}" for name in self.settings)
         return f"{type(self).__name__}({len(self.params)} parameters, {settings})"
+
+
+_TAKEN = frozenset(
+    ("names", "params", "absent", "given", "whole", "settings", "counts", "step", "decays", "moment_names", "slots",
+     "mean_size", "foreign", "compiled")
+)  # fmt: skip
+
+
+def _shown(value: Any) -> str:
+    array = getattr(value, "array", value)
+    return describe(array) if isinstance(array, np.ndarray | np.generic) else f"a {type(value).__name__}"
 
 
 def _compiled_step(optimizer: Optimizer) -> Any:

@@ -15,10 +15,11 @@ from autograd_core.dtypes import as_array, is_float
 from autograd_core.errors import TracedValueError
 from autograd_core.parameter import Buffer
 from autograd_core.random import stream
-from autograd_core.tape import Value, recording
+from autograd_core.tape import Value, recording, replaced
 from autograd_core.tensor import Tensor
 from nn.data import repeatable
 from nn.history import History
+from nn.interrupts import Interrupts
 from nn.optimizer import Optimizer
 from nn.progress import reporter as progress_reporter
 from nn.storage import save
@@ -66,8 +67,12 @@ def fit(
       refreshes itself (curves, gradients, updates, sample predictions, speed, memory), or "run.txt", text for a
       terminal (`watch cat run.txt`). It takes about 2 % of the time, up to 6 % where a step takes 0.3 ms.
 
-    The model's training modes are afterwards as they were before. Ctrl-C ends the training and the history so far is
-    returned. Raises FloatingPointError, before the parameters change, when the loss is not finite.
+    The model's training modes are afterwards as they were before. Ctrl-C ends the training after the running step, and
+    the history so far is returned; pressed twice, at once. A step that ends halfway, by an error or so, is undone:
+    parameters, buffers, optimizer and schedule are those of one step. Raises FloatingPointError, before the parameters
+    change, when the loss is not finite, and ValueError at the first step when no parameter of the optimizer gets a
+    gradient: when it was made for another model, for example. It may hold a part of the parameters, and some may be
+    frozen.
 
     >>> import nn
     >>> import numpy as np
@@ -79,6 +84,12 @@ def fit(
     """
     if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 0:
         raise ValueError(f"fit: epochs = {epochs!r}: it must be an integer, 0 or more")
+    _check_optimizer(optimizer)
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"fit: metrics is a {type(metrics).__name__}: give names and functions, "
+            "metrics={'error': lambda prediction, target: ...}"
+        )
     data = repeatable(data, "data", 32, shuffle=True)
     if validation is not None:
         validation = repeatable(validation, "validation", 256, shuffle=False)
@@ -87,11 +98,16 @@ def fit(
     watch = _watch(report, model, history, epochs, data)
     shown = watch.reporter = progress_reporter(progress, epochs, data)
     modes = [(module, module.training) for module in model.modules()]
-    trainer = _Trainer(model, loss, optimizer, schedule, metrics, shown, compile, watch)
+    keyboard = Interrupts()
+    trainer = _Trainer(model, loss, optimizer, schedule, metrics, shown, compile, watch, keyboard)
     stopped = ""
     try:
+        keyboard.__enter__()
         for epoch in range(epochs):
-            history.record(**trainer.epoch(epoch, data, validation))
+            values = trainer.epoch(epoch, data, validation)
+            keyboard.within = "step"
+            history.record(**values)
+            keyboard.deliver()
             shown.epoch(epoch, history)
             watch.epoch()
             if save_best is not None and history.best_epoch == epoch:
@@ -108,6 +124,7 @@ def fit(
         watch.failed(error)
         raise
     finally:
+        keyboard.__exit__()
         shown.close()
         for module, training in modes:
             module.training = training
@@ -164,6 +181,7 @@ class _Trainer:
         report: Any,
         compile: bool,
         watch: Any,
+        keyboard: Interrupts,
     ) -> None:
         self.model = model
         # An optimizer with a step of its own may write to arrays where nobody sees it.
@@ -177,6 +195,8 @@ class _Trainer:
         self.metrics = metrics
         self.report = report
         self.watch = watch
+        self.keyboard = keyboard
+        self.checked = False  # that the optimizer's parameters get gradients
         self.dtype = next((p.dtype for p in model.parameters()), None)
 
     def epoch(self, epoch: int, data: Any, validation: Any) -> dict[str, float]:
@@ -196,14 +216,24 @@ class _Trainer:
         last: tuple[Any, ...] | None = None
         for number, batch in enumerate(data):
             inputs, target = self.split(batch, "data")
-            lr, before = self.optimizer.lr, [(state, state.array) for state in self.states]
+            lr, before = (
+                self.optimizer.lr,
+                _Before(self.states, [] if self.checked else self.model.parameters()),
+            )
             self.watch.before()
-            loss, prediction = self.run(inputs, target)
+            self.keyboard.within = "step"
+            try:
+                loss, prediction = self.run(inputs, target)
+            except BaseException:
+                self.keyboard.within = "undo"
+                before.put_back()
+                self.keyboard.within = ""
+                raise
+            self.keyboard.deliver()
             value = float(loss)
             self.watch.after(value, _rows(target))
             if not math.isfinite(value):
-                for state, array in before:
-                    state.array = array
+                before.put_back()
                 raise FloatingPointError(
                     f"fit: the loss is {value} in epoch {epoch + 1}, step {number + 1} (lr {lr:g}). "
                     "Parameters and buffers are as before this step: try a lower learning rate, or nn.clip_grad_norm. "
@@ -233,12 +263,49 @@ class _Trainer:
         """One step as it stands."""
         prediction = self.model(*inputs)
         loss = self.loss(prediction, target)
+        if not isinstance(loss, Tensor):
+            raise TypeError(
+                f"fit: the loss is a {type(loss).__name__}: return a tensor, without item(), float() or numpy()"
+            )
         self.optimizer.zero_grad()
         loss.backward()
+        if not self.checked:
+            self.check_gradients()
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
         return loss, prediction
+
+    def check_gradients(self) -> None:
+        """ValueError when no parameter of the optimizer has a gradient; a line about those that never will."""
+        params = getattr(self.optimizer, "params", None)
+        if params is None:  # an optimizer of another kind
+            return
+        own = {id(p) for p in self.model.parameters()}
+        foreign = [p for p in params if id(p) not in own]
+        kind, total = type(self.optimizer).__name__, len(params)
+        if all(p.grad is None for p in params):
+            frozen = sum(not p.requires_grad for p in params)
+            if foreign:
+                why = (
+                    f"{len(foreign)} are not this model's: make the optimizer after the model, "
+                    f"optimizer = nn.{kind}(model.parameters(), ...)"
+                )
+            elif frozen:
+                why = f"{frozen} are frozen: set p.requires_grad = True, or give the optimizer others"
+            else:
+                why = "the loss does not depend on them"
+            raise ValueError(
+                f"fit: none of the optimizer's {total} parameters gets a gradient from this loss, nothing would be "
+                f"trained: {why}"
+            )
+        stale = [p for p in foreign if p.grad is None and p.requires_grad]
+        if stale:
+            self.report.line(
+                f"fit: {len(stale)} of the optimizer's {total} parameters are not this model's and get no gradient: "
+                f"was a parameter replaced? Make the optimizer again, optimizer = nn.{kind}(model.parameters(), ...)"
+            )
+        self.checked = True
 
     def autopsy(self, inputs: list[Any], target: Any) -> Any:
         """Of the loss of a batch, computed anew; all states stay as they are. What it raises is told, not raised."""
@@ -272,7 +339,8 @@ class _Trainer:
         if not isinstance(batch, tuple | list) or len(batch) < 2:
             size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
             raise TypeError(
-                f"fit: {name} gives a {type(batch).__name__}{size} where a tuple (*inputs, target) is needed"
+                f"fit: {name} gives a {type(batch).__name__}{size} where a tuple (*inputs, target) is needed: give the "
+                "arrays as a tuple, (x, y), or nn.data.batches((x, y), 32)"
             )
         *inputs, target = (self.convert(part) for part in batch)
         return inputs, target
@@ -293,6 +361,37 @@ class _Trainer:
         if not shapes or target.dtype.kind not in "iu" or not target.size:
             return {}
         return {"accuracy": float((prediction.array.argmax(axis=1) == target.array).mean())}
+
+
+class _Before:
+    """States, and gradients, as they are now: to be put back when a step ends halfway."""
+
+    def __init__(self, states: list[Any], graded: list[Any]) -> None:
+        self.arrays = [(state, state.array) for state in states]
+        self.grads = [(p, p.grad) for p in graded]
+
+    def put_back(self) -> None:
+        """Everything as it was."""
+        for state, array in self.arrays:
+            if state.array is not array:
+                state.array = array
+                replaced(state)
+        for p, grad in self.grads:
+            p.grad = grad
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    name = getattr(optimizer, "__name__", type(optimizer).__name__)
+    if isinstance(optimizer, type):
+        raise TypeError(f"fit: optimizer is the class {name}: make one, nn.{name}(model.parameters(), ...)")
+    if isinstance(optimizer, list | tuple):
+        raise TypeError(f"fit: optimizer is a {name}: give one optimizer, nn.Adam(model.parameters(), 1e-3)")
+    missing = [each for each in ("step", "zero_grad", "lr") if not hasattr(optimizer, each)]
+    if missing:
+        raise TypeError(
+            f"fit: optimizer is a {type(optimizer).__module__}.{name} without {', '.join(missing)}: give one of this "
+            "package, nn.Adam(model.parameters(), 1e-3)"
+        )
 
 
 def _states(owner: Any) -> list[Any]:

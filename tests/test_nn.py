@@ -36,7 +36,7 @@ def as_function(module):
 
     def f(x, *values):
         for (owner, name), value in zip(places, values, strict=True):
-            setattr(owner, name, value)
+            vars(owner)[name] = value  # an attribute's own assignment refuses what is no parameter
         return module(x)
 
     return f, [getattr(owner, name).numpy() for owner, name in places]

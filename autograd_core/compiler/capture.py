@@ -111,9 +111,8 @@ class Capture:
         self.touched: dict[int, Touched] = {}
         self.modules: dict[int, Any] = {}
         self.plain, self.keep = plain, keep
-        self.shared: list[
-            tuple[weakref.ref[Any], weakref.ref[Any]]
-        ] = []  # tensors with one array between them
+        # Places with one array between them: a tensor, and whether its gradient is meant.
+        self.shared: list[tuple[tuple[weakref.ref[Any], bool], tuple[weakref.ref[Any], bool]]] = []
         self.looked_at: list[tuple[weakref.ref[Any], Any]] = []  # tensors, and their arrays, that Python read
 
     # What the engine tells -------------------------------------------------------------------------------------
@@ -148,8 +147,13 @@ class Capture:
         if known.grad_set:
             return
         known.grad_read = True
-        if grad is not None and id(grad.array) not in self.numbers:
+        if grad is None:
+            return
+        number = self.numbers.get(id(grad.array))
+        if number is None:
             self.sources[self._add(grad.array)] = Gradient(weakref.ref(tensor))
+        else:
+            self._note_shared(tensor, number, True)
 
     def met(self, module: Any) -> None:
         """A module is called."""
@@ -183,7 +187,8 @@ class Capture:
             return Weak(array)
         number = self.numbers.get(id(array))
         if number is not None:
-            self._note_shared(arg, number)
+            if type(arg) is not np.ndarray:
+                self._note_shared(arg, number)
             return number
         number = self._add(array)
         if self._is_made_here(arg):
@@ -196,18 +201,18 @@ class Capture:
             self.sources[number] = Constant(array)
         return number
 
-    def _note_shared(self, arg: Any, number: int) -> None:
-        """A state may have the very array of another one, as long as neither is assigned."""
+    def _note_shared(self, arg: Any, number: int, gradient: bool = False) -> None:
+        """The array of a tensor, or of its gradient, may be that of another one, as long as neither is assigned."""
         source = self.sources.get(number)
-        if isinstance(source, Held) and isinstance(arg, Value):
-            owner = source.owner()
-            if (
-                owner is not None
-                and owner is not arg
-                and arg.array is owner.array
-                and id(arg) not in self.touched
-            ):
-                self.shared.append((weakref.ref(arg), source.owner))
+        if isinstance(source, Held | Gradient) and isinstance(arg, Value):
+            owner, of_source = source.owner(), isinstance(source, Gradient)
+            if owner is None or (owner is arg and of_source is gradient):
+                return
+            if of_source and type(arg) is self.plain and arg is getattr(owner, "_grad", None):
+                return  # the gradient itself
+            before = self.touched.get(id(arg))
+            if gradient or before is None or before.owner() is not arg or before.array is arg.array:
+                self.shared.append(((weakref.ref(arg), gradient), (source.owner, of_source)))
 
     def _is_made_here(self, arg: Any) -> bool:
         """Whether a state has been assigned numbers that no operation computed."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import is_not
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,29 +22,34 @@ class Guards:
     """
 
     def __init__(
-        self, function: Any, modules: Iterable[Any], grads: list[tuple[Any, bool]], kept: list[Any]
+        self, function: Any, modules: Iterable[Any], grads: list[tuple[Any, Any]], kept: list[Any]
     ) -> None:
-        self.modules = list(modules)
-        self.parts = [_parts(module) for module in self.modules]
+        met = list(modules)
+        self.modules = list(map(weakref.ref, met))  # an optimizer keeps its own compiled step
+        self.parts = [_parts(module) for module in met]
         self.lists = [_live(part) for parts in self.parts for part in parts if isinstance(part, list | dict)]
         self.contents = list(chain.from_iterable(self.lists))
         self.version = tape.structure[0]
-        self.grads = grads
+        self.grads = grads  # (tensor, dtype of its gradient, or None where there was none)
         self.kept = kept  # (tensor, array): tensors whose numbers Python looked at
-        forwards = {type(module).forward for module in self.modules}
+        code = {getattr(type(module), name) for module in met for name in module.guarded_code}
         self.tracked: list[tuple[Any, bool]] = []  # states, and whether they required a gradient
         self.labels: list[tuple[int, int, int]] = []  # (argument, lowest, classes)
-        self.shared: list[tuple[Any, Any]] = []  # states that had one array between them
-        self.surroundings = Surroundings([function, *forwards])
+        self.shared: list[tuple[Place, Place]] = []  # states and gradients that had one array between them
+        self.surroundings = Surroundings([function, *code])
         self.objects = self.surroundings.objects()
 
     def broken(self, given: Sequence[Any]) -> str:
         """What is different now; empty when nothing is."""
         if self.objects and _differs(self.surroundings.objects(), self.objects):
             return "a variable that the function names is another number or object now"
-        for owner, empty in self.grads:
-            if (getattr(owner, "_grad", None) is None) is not empty:
-                return f"the gradient of {_name(owner)} was {'None' if empty else 'there'} when captured"
+        for owner, dtype in self.grads:
+            grad = getattr(owner, "_grad", None)
+            if grad is None:
+                if dtype is not None:
+                    return f"the gradient of {_name(owner)} was there when captured"
+            elif dtype is None or grad.array.dtype != dtype:
+                return f"the gradient of {_name(owner)} was {dtype} when captured"
         for tensor, array in self.kept:
             if tensor.array is not array:
                 return "a tensor has changed whose numbers the function looked at"
@@ -52,13 +58,14 @@ class Guards:
             if labels.size and (labels.min() < lowest or labels.max() >= classes):
                 return "a label is out of range: the function itself says which"
         for one, other in self.shared:
-            if one.array is not other.array:
-                return f"{_name(one)} and {_name(other)} no longer share their elements"
+            if one.array() is not other.array():
+                return f"{one} and {other} no longer share their elements"
         if self.lists and _differs(list(chain.from_iterable(self.lists)), self.contents):
             return "a module's list of parts has changed"
         if self.version != tape.structure[0]:
-            for module, before in zip(self.modules, self.parts, strict=True):
-                if _differs(_parts(module), before):
+            for reference, before in zip(self.modules, self.parts, strict=True):
+                module = reference()
+                if module is None or _differs(_parts(module), before):
                     return f"{type(module).__name__} has another attribute or mode now"
             for owner, required in self.tracked:
                 if (owner.node is not None) is not required:
@@ -67,9 +74,26 @@ class Guards:
         return ""
 
 
+class Place(NamedTuple):
+    """Where an array lies: in a tensor, or in its gradient."""
+
+    owner: Any
+    gradient: bool
+
+    def array(self) -> Any:
+        """The array that lies there now, or None."""
+        holder = getattr(self.owner, "_grad", None) if self.gradient else self.owner
+        return None if holder is None else holder.array
+
+    def __str__(self) -> str:
+        return f"the gradient of {_name(self.owner)}" if self.gradient else _name(self.owner)
+
+
 def _parts(module: Any) -> list[Any]:
-    """What a module is made of. Its path is its own business."""
-    return [module.training, *(value for key, value in vars(module).items() if key != "_path")]
+    """What a module or an optimizer is made of."""
+    skipped = module.unguarded
+    found = [value for key, value in vars(module).items() if key not in skipped]
+    return [getattr(module, "training", None), *found]
 
 
 def _live(container: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from autograd_core import tree
 from autograd_core.compiler.capture import Capture, Held
 from autograd_core.compiler.graph import Value
-from autograd_core.compiler.guards import Guards
+from autograd_core.compiler.guards import Guards, Place
 from autograd_core.compiler.lower import Lowered
 from autograd_core.compiler.program import build
 from autograd_core.compiler.replay import Effect, Replay, views_within
@@ -31,7 +31,7 @@ class Variant:
         ]
         looked_at = [(t, array) for reference, array in record.looked_at if (t := reference()) is not None]
         grads = [
-            (owner, before.grad is None)
+            (owner, None if before.grad is None else before.grad.array.dtype)
             for owner, before in record.changed()
             if before.grad_read and id(owner) not in arguments
         ]
@@ -42,8 +42,12 @@ class Variant:
             for source in record.sources.values()
             if isinstance(source, Held)
         ]
-        pairs = ((one(), other()) for one, other in record.shared)
-        self.guards.shared = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
+        pairs: dict[Any, Any] = {}
+        for (one, of_one), (other, of_other) in record.shared:
+            a, b = Place(one(), of_one), Place(other(), of_other)
+            if a.owner is not None and b.owner is not None:
+                pairs[id(a.owner), of_one, id(b.owner), of_other] = a, b
+        self.guards.shared = list(pairs.values())
         self.operations, self.sources = record.operations, record.sources
         lowered = Lowered(record)
         self.reasons = lowered.reasons
