@@ -466,6 +466,7 @@ def _plain(value: Any) -> Any:
 
 # NumPy's functions that write into their first argument and return nothing.
 _WRITERS = frozenset((np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask))
+_SHAPE_ONLY = frozenset((np.zeros_like, np.ones_like, np.empty_like))  # these look at no elements
 
 
 def _outside(name: str, function: Callable[..., Any], args: Any, params: Any, writes: bool) -> Any:
@@ -482,7 +483,7 @@ def _outside(name: str, function: Callable[..., Any], args: Any, params: Any, wr
         if tracked is not None:
             raise leaving.refusal(tracked.array, name)
     result = function(*tree_map(_plain, list(args)), **tree_map(_plain, params))
-    if tracked is not None and not all(map(_has_no_gradient, leaves(result))):
+    if tracked is not None and function not in _SHAPE_ONLY and not all(map(_has_no_gradient, leaves(result))):
         raise leaving.refusal(tracked.array, name)
     return result
 
