@@ -235,3 +235,17 @@ def test_float_of_a_tensor_outside_of_the_derivative_is_allowed_in_a_differentia
     scale = ag.tensor(3.0)
     assert ag.grad(lambda x: x * float(scale))(2.0).item() == 3.0
     assert ag.grad(lambda x: x * float(ag.no_grad(lambda: x * 1)()))(2.0).item() == 2.0
+
+
+def test_a_rule_written_with_scipy_serves_first_derivatives_and_refuses_second_ones():
+    @ag.primitive
+    def log_density(x):
+        return scipy.stats.norm.logpdf(x)
+
+    log_density.defvjp(lambda g, x: g * -np.asarray(x))
+    x = np.array([1.0, 2.0])
+    assert ag.grad(lambda v: log_density(v).sum())(x).tolist() == [-1.0, -2.0]
+    assert ag.jvp(log_density, (x,), (np.ones(2),))[1].tolist() == [-1.0, -2.0]
+    assert ag.jacobian(log_density)(x).tolist() == [[-1.0, 0.0], [0.0, -2.0]]
+    with pytest.raises(TypeError, match=r"log_density, derivative for x: np.asarray is not an operation"):
+        ag.hessian(lambda v: log_density(v).sum())(x)
