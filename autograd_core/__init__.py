@@ -152,6 +152,11 @@ memory.reuse()  # before the first arrays are freed
 def no_grad(function: Any = None) -> Any:
     """Compute without recording: `with ag.no_grad():`, or `@ag.no_grad()` above a function.
 
+    It acts in the thread and the asyncio task that entered it. Above a generator, an async generator or an async
+    function the decorator acts while that runs, and not while it is suspended. A `with` in the body of a generator also
+    acts on the caller as long as the generator is suspended inside it (Python has no other way, PEP 568): use the
+    decorator there.
+
     >>> import autograd_core as ag
     >>> x = ag.tensor([1.0], requires_grad=True)
     >>> with ag.no_grad():

@@ -118,7 +118,8 @@ class Linearised:
                 roots.append((node, seed))
         if not create:
             roots = [(node, seed.array) for node, seed in roots]
-        found = sweep(roots, targets=set(self.targets), create_graph=create, retain_graph=True)
+        linear = not self.create_graph  # nothing outside can ask for derivatives by what the value depends on
+        found = sweep(roots, set(self.targets), create_graph=create, retain_graph=True, linear=linear)
         flat = iter([None if node is None else gathered(node, found) for node in self.input_nodes])
         return [tree.tree_fill(value, flat) for value in self.inputs]
 

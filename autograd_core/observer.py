@@ -88,7 +88,7 @@ class Watch:
         state.looked += time.perf_counter() - ended
         return result
 
-    def derivative(self, node: Node, g: Any, oldest: int, as_tensors: bool) -> list[tuple[Node, Any]]:
+    def derivative(self, node: Node, g: Any, oldest: int, as_tensors: int) -> list[tuple[Node, Any]]:
         """Run a node's derivative rules."""
         deriving, state.deriving = state.deriving, True
         state.within += 1

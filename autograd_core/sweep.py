@@ -30,6 +30,9 @@ FREED = (
     "call, or compute the tensor again; a tensor that carries its past along (w -= rate * w.grad, recorded) is changed "
     "under no_grad() instead"
 )
+CONSTANTS = (
+    2  # how rules get what was saved: False as arrays, True as tensors on the tape, this as tensors off it
+)
 _ARRAYS = (np.ndarray, np.generic)
 
 
@@ -38,13 +41,15 @@ def sweep(
     targets: Collection[Node] | None = None,
     create_graph: bool = False,
     retain_graph: bool = False,
+    linear: bool = False,
 ) -> dict[Node, Any]:
     """Cotangents of `targets` (None: of every leaf reached), given those of the roots.
 
     Without `create_graph` cotangents are ndarrays and the rules run as plain numpy; with it they are tensors and
     the rules are recorded like any other operation. While the compiler looks on they are tensors too. Targets end the
-    sweep: nothing older than the oldest of them is visited. Raises RuntimeError where an earlier sweep has freed the
-    graph.
+    sweep: nothing older than the oldest of them is visited. `linear`, with `create_graph`: only what depends on the
+    roots' cotangents is recorded, and the saved arrays are constants. Raises RuntimeError where an earlier sweep has
+    freed the graph.
     """
     oldest = min((node.index for node in targets), default=0) if targets is not None else 0
     found: dict[Node, Any] = {}
@@ -59,6 +64,8 @@ def sweep(
         pending[node.index] = (node, _sum(pending.get(node.index), cotangent))
     path, deriving = state.module_path, state.deriving
     as_tensors = create_graph or capturing() is not None
+    if as_tensors and linear:
+        as_tensors = CONSTANTS
     if as_tensors:
         state.deriving = True
     shares = pull_back if (looking := observer()) is None else looking.derivative
@@ -96,13 +103,13 @@ def _sum(earlier: tuple[Node, Any] | None, contribution: Any) -> Any:
     return contribution if earlier is None else earlier[1] + contribution
 
 
-def pull_back(node: Node, g: Any, oldest: int, as_tensors: bool) -> list[tuple[Node, Any]]:
+def pull_back(node: Node, g: Any, oldest: int, as_tensors: int) -> list[tuple[Node, Any]]:
     """Each input that needs a gradient, with its share of the cotangent `g` of the node's output."""
     saved, plan, inputs = node.saved, node.plan, node.inputs
     if saved is None or plan is None:
         raise RuntimeError(FREED)
     if as_tensors:
-        saved = _as_tensors(node, saved)
+        saved = _as_tensors(node, saved, as_tensors)
         state.module_path = node.module_path
     joint = plan.joint(g, saved, node) if plan.joint is not None else None
     shares: list[tuple[Node, Any]] = []
@@ -115,7 +122,7 @@ def pull_back(node: Node, g: Any, oldest: int, as_tensors: bool) -> list[tuple[N
             if as_tensors or type(share) is not np.ndarray:
                 if share is None:
                     continue
-                share = _normalised(share, as_tensors)
+                share = _normalised(share, bool(as_tensors))
             if share.shape != parent.shape:
                 share = _fitted(share, node, parent)
         except Exception as error:
@@ -139,10 +146,10 @@ def _explained(error: Exception, node: Node, position: int, g: Any) -> Exception
     return explained
 
 
-def _as_tensors(node: Node, saved: tuple[Any, ...]) -> tuple[Any, ...]:
+def _as_tensors(node: Node, saved: tuple[Any, ...], how: int) -> tuple[Any, ...]:
     """Saved arrays as tensors that stand on the tape again, so that a rule applied to them can be differentiated."""
     assert node.plan is not None
-    owners = [*node.inputs, node]
+    owners = [None] * (len(node.inputs) + 1) if how == CONSTANTS else [*node.inputs, node]
     tensors = [
         wrap(value, owners[position]) if isinstance(value, np.ndarray) else value
         for position, value in zip(node.plan.saved_positions, saved, strict=False)

@@ -52,8 +52,12 @@ def _answers_itself(other: Any) -> bool:
     say so by a higher `__array_priority__` or an `__array_ufunc__` that is not ndarray's.
     """
     kind = type(other)
-    if issubclass(kind, np.generic) or not (isinstance(other, _OPERANDS) or hasattr(other, "__array__")):
-        return not issubclass(kind, np.generic)
+    if issubclass(kind, Value) or kind in _PLAIN:
+        return False
+    if issubclass(kind, np.generic):
+        return False
+    if not isinstance(other, _OPERANDS) and not hasattr(other, "__array__"):
+        return True
     ufunc = getattr(kind, "__array_ufunc__", np.ndarray.__array_ufunc__)
     return ufunc is not np.ndarray.__array_ufunc__ or getattr(other, "__array_priority__", 0) > 0
 
@@ -335,10 +339,10 @@ class Tensor(Value):
     __eq__, __ne__ = _binary(e.equal), _binary(e.not_equal)  # pyright: ignore[reportAssignmentType]
 
     def __matmul__(self, other: Operand) -> Tensor:
-        return _matmul(self, other)
+        return NotImplemented if _answers_itself(other) else _matmul(self, other)
 
     def __rmatmul__(self, other: Operand) -> Tensor:
-        return _matmul(other, self)
+        return NotImplemented if _answers_itself(other) else _matmul(other, self)
 
     def __neg__(self) -> Tensor:
         return e.negative(self)
@@ -462,6 +466,7 @@ def _plain(value: Any) -> Any:
 
 # NumPy's functions that write into their first argument and return nothing.
 _WRITERS = frozenset((np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask))
+_SHAPE_ONLY = frozenset((np.zeros_like, np.ones_like, np.empty_like))  # these look at no elements
 
 
 def _outside(name: str, function: Callable[..., Any], args: Any, params: Any, writes: bool) -> Any:
@@ -478,7 +483,7 @@ def _outside(name: str, function: Callable[..., Any], args: Any, params: Any, wr
         if tracked is not None:
             raise leaving.refusal(tracked.array, name)
     result = function(*tree_map(_plain, list(args)), **tree_map(_plain, params))
-    if tracked is not None and not all(map(_has_no_gradient, leaves(result))):
+    if tracked is not None and function not in _SHAPE_ONLY and not all(map(_has_no_gradient, leaves(result))):
         raise leaving.refusal(tracked.array, name)
     return result
 
@@ -499,7 +504,7 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
     getattr(np, name): primitive
     for name, primitive in registry.items()
     if isinstance(getattr(np, name, None), np.ufunc)
-} | {np.matmul: linalg.matmul}
+} | {np.matmul: linalg.matmul, np.positive: e.alias}
 
 
 _adding = threading.RLock()  # several threads may have one parameter

@@ -888,9 +888,9 @@ def test_check_grads_finds_a_wrong_second_derivative():
         ag.check_grads(wrong, (X,), order=2)
 
 
-def test_check_grads_finds_a_rule_written_with_numpy():
+def test_check_grads_finds_a_rule_written_with_numpy_at_second_order():
     wrong = wrong_cube(lambda g, x: g * 3 * np.asarray(x) ** 2)
-    close(ag.grad(lambda x: wrong(x).sum())(X), 3 * X**2)
+    ag.check_grads(wrong, (X,), order=1)
     with pytest.raises(TypeError, match=r"wrong, derivative for x: np.asarray is not an operation"):
         ag.check_grads(wrong, (X,), order=2)
 

@@ -18,7 +18,7 @@ import numpy as np
 from autograd_core.compiler.capture import Argument, Gradient, Held, Source
 from autograd_core.compiler.graph import Call, Value, View
 from autograd_core.compiler.program import Program
-from autograd_core.errors import TracedValueError, describe, explain
+from autograd_core.errors import TracedValueError, describe, explain, raise_from
 from autograd_core.kernels import threads
 from autograd_core.kernels.launch import address_of
 from autograd_core.kernels.replay import run
@@ -225,7 +225,7 @@ class Replay:
             found = lifted(primitive, arrays, params, np.asarray(primitive.forward(*arrays, **params)))
         except Exception as error:
             names = primitive.names(len(arrays))
-            raise explain(error, primitive.name, names, arrays, call.module_path) from error
+            raise_from(explain(error, primitive.name, names, arrays, call.module_path), error)
         if (found.shape, found.dtype) != (out.shape, out.dtype):
             raise TracedValueError(
                 f"{primitive.name} returned {describe(found)} now, {describe(out)} when it was captured: results "

@@ -51,7 +51,21 @@ def test_an_integer_is_still_no_differentiable_value():
 
 
 @pytest.mark.parametrize(
-    "same", [lambda x: +x, lambda x: ag.clip(x), lambda x: x.clip(None, None), ag.from_dlpack]
+    "same",
+    [
+        lambda x: +x,
+        lambda x: ag.clip(x),
+        lambda x: x.clip(None, None),
+        lambda x: np.positive(x),
+        lambda x: ag.from_dlpack(x),
+        lambda x: ag.asarray(x, copy=True),
+        lambda x: x.astype("float32"),
+        lambda x: x.reshape(2),
+        lambda x: x[:],
+        lambda x: ag.broadcast_to(x, (2,)),
+        lambda x: ag.concat([x]),
+        lambda x: ag.sum(x, axis=()),
+    ],
 )
 @pytest.mark.parametrize("requires_grad", [False, True])
 def test_what_is_written_to_a_result_does_not_change_the_argument(same, requires_grad):
@@ -105,7 +119,7 @@ class Labelled:
     def __rmul__(self, other):
         return Labelled(np.asarray(other) * self.values, self.label)
 
-    __radd__ = __rsub__ = __rtruediv__ = __rpow__ = __rmul__
+    __radd__ = __rsub__ = __rtruediv__ = __rpow__ = __rmatmul__ = __rmul__
 
 
 class Units(np.ndarray):
@@ -142,7 +156,7 @@ class RefusesUfuncs:
 def test_a_labelled_array_is_not_swallowed():
     x = ag.tensor([1.0, 2.0])
     labelled = Labelled([3.0, 4.0], "metres")
-    for result in (x * labelled, x + labelled, x - labelled, x / labelled, x**labelled):
+    for result in (x * labelled, x + labelled, x - labelled, x / labelled, x**labelled, x @ labelled):
         assert isinstance(result, Labelled)
         assert result.label == "metres"
     assert (x * labelled).values.tolist() == [3.0, 8.0]

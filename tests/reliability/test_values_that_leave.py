@@ -181,6 +181,8 @@ def test_the_explicit_ways_out_stay_open():
 
 @pytest.mark.parametrize("function", [np.argmax, np.shape, np.isnan, np.array2string, np.result_type])
 def test_numpy_functions_without_a_derivative_take_tensors(function):
+    assert np.zeros_like(tracked()).tolist() == [0.0, 0.0, 0.0]
+    assert ag.grad(lambda x: (np.ones_like(x) * x).sum())(np.ones(2)).tolist() == [1.0, 1.0]
     function(tracked())
     assert np.allclose(tracked(), [1.0, 2.0, 4.0])
     assert np.searchsorted(tracked(), 2.0) == 1
@@ -233,3 +235,17 @@ def test_float_of_a_tensor_outside_of_the_derivative_is_allowed_in_a_differentia
     scale = ag.tensor(3.0)
     assert ag.grad(lambda x: x * float(scale))(2.0).item() == 3.0
     assert ag.grad(lambda x: x * float(ag.no_grad(lambda: x * 1)()))(2.0).item() == 2.0
+
+
+def test_a_rule_written_with_scipy_serves_first_derivatives_and_refuses_second_ones():
+    @ag.primitive
+    def log_density(x):
+        return scipy.stats.norm.logpdf(x)
+
+    log_density.defvjp(lambda g, x: g * -np.asarray(x))
+    x = np.array([1.0, 2.0])
+    assert ag.grad(lambda v: log_density(v).sum())(x).tolist() == [-1.0, -2.0]
+    assert ag.jvp(log_density, (x,), (np.ones(2),))[1].tolist() == [-1.0, -2.0]
+    assert ag.jacobian(log_density)(x).tolist() == [[-1.0, 0.0], [0.0, -2.0]]
+    with pytest.raises(TypeError, match=r"log_density, derivative for x: np.asarray is not an operation"):
+        ag.hessian(lambda v: log_density(v).sum())(x)
