@@ -294,7 +294,9 @@ def _look_for_lost(module: Module) -> None:
     attributes = module.__dict__
     known = attributes.get(_HELD)
     found: dict[Any, str] = {}
-    pending = [((key, ()), value) for key, value in attributes.items() if isinstance(value, _CONTAINERS)]
+    pending: list[Any] = [
+        ((key, ()), value) for key, value in attributes.items() if isinstance(value, _CONTAINERS)
+    ]
     seen: set[int] = set()
     while pending:
         (name, sizes), container = pending.pop()
