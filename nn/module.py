@@ -213,7 +213,10 @@ class Module:
         return found
 
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
-        """How many multiplications with addition one call makes itself, for `summary`; layers that do override it."""
+        """How many multiplications with addition one call makes itself, without modules inside, for `summary`.
+
+        Only a module whose work `summary` cannot count from its operations defines it: an operation of one's own.
+        """
         return 0
 
     def details(self) -> str:

@@ -55,8 +55,8 @@ class Compiled:
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        if state.capture is not None:
-            return self.function(*args, **params)  # a part of the function that is being captured
+        if state.capture is not None or ((looking := observer()) is not None and looking.as_it_stands):
+            return self.function(*args, **params)  # a part of what is captured, or looked at
         if params:
             args, params = self.bind(args, params)
         given: list[Any] = []  # in the order in which `recorded` numbers them: by position, then by name
