@@ -194,7 +194,9 @@ def primitive(function: Any = None, *, name: str | None = None) -> Any:
     return UserPrimitive(function, name)
 
 
-def compile(f: Any = None, *, verify_every: int = 0, keep_inputs: bool = False) -> Any:
+def compile(
+    f: Any = None, *, verify_every: int = 0, keep_inputs: bool = False, max_programs: int = 64
+) -> Any:
     """The function, compiled: its first call runs it as it stands, later ones replay what it did as one program.
 
     A training step may be compiled whole: forward pass, `backward()`, the optimizer's step, random draws. Every call
@@ -204,6 +206,8 @@ def compile(f: Any = None, *, verify_every: int = 0, keep_inputs: bool = False) 
     Inside, Python cannot look at numbers that are computed: `float(t)`, `if t > 0` raise TracedValueError, with the
     line and the mend. `verify_every=k`: every k-th call also runs the function itself, and raises where they differ.
     `keep_inputs`: `ag.autopsy(f)` can run the last call again, uncompiled; parameters' last arrays stay in memory.
+    `max_programs`: how many programs are kept. When there are more, the one whose last use is longest ago goes, with
+    its memory, and is captured again when it is needed.
 
     >>> import autograd_core as ag
     >>> @ag.compile
@@ -213,10 +217,12 @@ def compile(f: Any = None, *, verify_every: int = 0, keep_inputs: bool = False) 
     [2.0, 5.0, 10.0]
     """
     if f is None:
-        return lambda function: compile(function, verify_every=verify_every, keep_inputs=keep_inputs)
+        return lambda function: compile(
+            function, verify_every=verify_every, keep_inputs=keep_inputs, max_programs=max_programs
+        )
     from autograd_core.compiler import Compiled
 
-    return Compiled(f, verify_every, keep_inputs)
+    return Compiled(f, verify_every, keep_inputs, max_programs)
 
 
 def autopsy(t: Any) -> Any:

@@ -27,6 +27,7 @@ class Observer(Stepwise):
     One object may be entered again while it looks on, and left in any order: it is told of everything once.
     """
 
+    as_it_stands = False  # compiled functions run uncompiled, so that all their operations are seen
     by_rows = False  # compiled programs run row by row, and `note_instruction` is called for each
 
     def __enter__(self) -> Self:
@@ -73,6 +74,8 @@ class Watch:
     def __init__(self, entered: tuple[Observer, ...]) -> None:
         self.entered = entered  # in this order, some perhaps more than once
         self.observers = tuple(dict.fromkeys(reversed(entered)))  # the innermost is told first
+        self.as_it_stands = any(each.as_it_stands for each in entered)
+        self.params: Static = {}  # the static parameters of the operation that is being told of
 
     def operation(self, primitive: Any, args: Sequence[Any], params: Static) -> Any:
         """Run an operation."""
@@ -83,6 +86,7 @@ class Watch:
             ended = time.perf_counter()
         finally:
             state.observer = self
+        self.params = params
         for each in self.observers:
             each.note(primitive, args, result, began, ended)
         state.looked += time.perf_counter() - ended

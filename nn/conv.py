@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import autograd_core as ag
 from autograd_core import Parameter, Tensor
@@ -97,10 +96,6 @@ class Conv(_Convolution):
         """The convolution of x with the weight, plus the bias of each channel."""
         return ag.conv(x, self.weight, self.stride, self.padding, self.dilation, self.groups, self.bias)
 
-    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
-        """in_channels / groups · ∏ kernel_size for each output element."""
-        return output.size * (self.in_channels // self.groups) * math.prod(self.kernel_size)
-
 
 class ConvTranspose(_Convolution):
     """Transposed convolution, which undoes Conv's change of shape.
@@ -140,7 +135,3 @@ class ConvTranspose(_Convolution):
             x, self.weight, self.stride, self.padding, self.output_padding, self.dilation, self.groups
         )
         return y if self.bias is None else y + self.bias.reshape((-1,) + (1,) * len(self.kernel_size))
-
-    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
-        """out_channels / groups · ∏ kernel_size for each input element."""
-        return inputs[0].size * (self.out_channels // self.groups) * math.prod(self.kernel_size)

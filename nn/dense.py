@@ -1,7 +1,6 @@
 """The dense (fully connected) layer."""
 
 import math
-from typing import Any
 
 import autograd_core as ag
 from autograd_core import Parameter, Tensor
@@ -47,10 +46,6 @@ class Dense(Module):
             x=x,
             weight=self.weight,
         )
-
-    def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
-        """in_features for each output element."""
-        return output.size * self.in_features
 
     def details(self) -> str:
         """The sizes."""

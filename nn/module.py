@@ -213,7 +213,10 @@ class Module:
         return found
 
     def multiply_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
-        """How many multiplications with addition one call makes itself, for `summary`; layers that do override it."""
+        """How many multiplications with addition one call makes itself, without modules inside, for `summary`.
+
+        Only a module whose work `summary` cannot count from its operations defines it: an operation of one's own.
+        """
         return 0
 
     def details(self) -> str:
@@ -294,7 +297,9 @@ def _look_for_lost(module: Module) -> None:
     attributes = module.__dict__
     known = attributes.get(_HELD)
     found: dict[Any, str] = {}
-    pending = [((key, ()), value) for key, value in attributes.items() if isinstance(value, _CONTAINERS)]
+    pending: list[Any] = [
+        ((key, ()), value) for key, value in attributes.items() if isinstance(value, _CONTAINERS)
+    ]
     seen: set[int] = set()
     while pending:
         (name, sizes), container = pending.pop()

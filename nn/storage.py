@@ -6,12 +6,12 @@ arrays. Source: https://github.com/huggingface/safetensors, "Format".
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import math
 import os
 import stat
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from autograd_core.dtypes import Array, check_dtype
 from autograd_core.errors import describe
 from autograd_core.tape import Value
+from nn.files import write
 
 DTYPES = {
     "F32": "<f4", "F64": "<f8", "BOOL": "|b1",
@@ -35,7 +36,12 @@ def save(path: str | os.PathLike[str], model: Any, optimizer: Any = None, **more
 
     `more` takes arrays and tensors, and what JSON can hold (numbers, text, None, lists, dicts with text as keys).
     The file is complete or not there: it is written beside, flushed to the disk and then takes the name; after a
-    crash the old file is still whole. Raises TypeError for what cannot be stored, and then writes nothing.
+    crash the old file is still whole, and the next save removes what was written beside. The old file's permissions
+    stay. A link stays a link: the file behind it is replaced (another hard link keeps the old file). The file has a
+    checksum (SHA-256 of names, dtypes, shapes, bytes and `more`; 0.06 s for 100 MB), which `load` compares.
+
+    Raises TypeError for what cannot be stored, and OSError that names the path and the fix: a missing folder, a full
+    disk, a read-only file, a pipe or device in the file's place. Then nothing has changed.
 
     >>> import nn, tempfile
     >>> from pathlib import Path
@@ -57,8 +63,13 @@ def save(path: str | os.PathLike[str], model: Any, optimizer: Any = None, **more
         else:
             _check_json(name, value)
             plain[name] = value
-    stored = {name: _storable(name, a) for name, a in arrays.items()}
-    _write(path, encode(stored, {"more": json.dumps(plain)}))
+    stored = {name: _storable(name, a) for name, a in sorted(arrays.items())}
+    text = json.dumps(plain)
+    checksum = _checksum(text, ((name, a.dtype, a.shape) for name, a in stored.items()))
+    for a in stored.values():
+        checksum.update(_little(a))
+    metadata = {"more": text, "checksum": f"sha256:{checksum.hexdigest()}"}
+    write(path, [encode(stored, metadata)], "save")
 
 
 def load(path: str | os.PathLike[str], model: Any, optimizer: Any = None) -> dict[str, Any]:
@@ -66,16 +77,26 @@ def load(path: str | os.PathLike[str], model: Any, optimizer: Any = None) -> dic
 
     Names, shapes and dtypes are compared before anything is assigned. Raises ValueError naming the file and all that
     differs, or how the file is damaged; FileNotFoundError without a file. Then model and optimizer are as before.
-    A saved optimizer is skipped when none is given.
+    A saved optimizer is skipped when none is given. A damaged file is found by its checksum; a file without one, of
+    another program or an earlier version, is loaded without that test.
     """
     owners = {"model": model} if optimizer is None else {"model": model, "optimizer": optimizer}
     before = {kind: owner.state_dict() for kind, owner in owners.items()}
     wanted = {f"{kind}.{name}": a for kind, state in before.items() for name, a in state.items()}
     with _open(path) as file:
-        entries, more, start = _header(file, path)
+        entries, more, checksum, start = _header(file, path)
         _compare(path, entries, wanted, tuple(owners))
-        chosen = {n: e for n, e in entries.items() if n in wanted or n.startswith("more.")}
-        arrays = {name: _read(file, start, entry, path) for name, entry in chosen.items()}
+        chosen = {n for n in entries if n in wanted or n.startswith("more.")}
+        arrays: dict[str, Array] = {}
+        for name, entry in sorted(entries.items()):
+            if checksum is not None or name in chosen:
+                content = _read(file, start, entry, path)
+                if checksum is not None:
+                    checksum.add(content)
+                if name in chosen:
+                    arrays[name] = _array(content, entry)
+        if checksum is not None:
+            checksum.compare(path)
     try:
         for kind, owner in owners.items():
             owner.load_state_dict({name: arrays[f"{kind}.{name}"] for name in before[kind]})
@@ -84,6 +105,25 @@ def load(path: str | os.PathLike[str], model: Any, optimizer: Any = None) -> dic
             owner.load_state_dict(before[kind])
         raise
     return more | {name[len("more.") :]: a for name, a in arrays.items() if name.startswith("more.")}
+
+
+class Checksum:
+    """What a file's bytes must add up to."""
+
+    def __init__(self, found: Any, wanted: str) -> None:
+        self.found, self.wanted = found, wanted
+
+    def add(self, content: bytes) -> None:
+        """The bytes of the next array, in the order of names."""
+        self.found.update(content)
+
+    def compare(self, path: Any) -> None:
+        """ValueError when it is another one."""
+        if f"sha256:{self.found.hexdigest()}" != self.wanted:
+            raise ValueError(
+                f"load: {path} is damaged: its checksum does not fit its content, nothing was changed. Take a copy or "
+                "an earlier checkpoint"
+            )
 
 
 class Entry(NamedTuple):
@@ -111,6 +151,11 @@ def _storable(name: str, value: Any) -> Array:
     return np.array(array, dtype, order="C", copy=True)
 
 
+def _little(array: Array) -> Any:
+    """The bytes of an array as a file has them."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data
+
+
 def _check_json(name: str, value: Any) -> None:
     try:
         text = json.dumps(value)
@@ -124,32 +169,13 @@ def _check_json(name: str, value: Any) -> None:
         raise TypeError(f"save: {name} has dict keys that become equal text in JSON: rename one")
 
 
-def _write(path: str | os.PathLike[str], content: bytes) -> None:
-    target = Path(os.path.realpath(path))  # a link stays a link, the file behind it is replaced
-    if target.is_dir():
-        raise IsADirectoryError(f"save: {path} is a folder: give the name of a file in it")
-    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(beside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
+def _checksum(more: str, tables: Iterable[tuple[str, np.dtype[Any], tuple[int, ...]]]) -> Any:
+    """The hash that a file's checksum begins with: of its other metadata, and of all arrays' names, dtypes and shapes.
 
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself durable, where folders can be flushed (not on Windows)."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    `tables` are in the order of names; the bytes of the arrays follow in it.
+    """
+    table = [[name, dtype.newbyteorder("<").str, list(shape)] for name, dtype, shape in tables]
+    return hashlib.sha256(json.dumps([more, table]).encode())
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
@@ -162,8 +188,11 @@ def _open(path: str | os.PathLike[str]) -> BinaryIO:
     return open(path, "rb")
 
 
-def _header(file: BinaryIO, path: Any) -> tuple[dict[str, Entry], dict[str, Any], int]:
-    """The arrays' entries, what was saved as JSON, and where the arrays begin; ValueError for a damaged file."""
+def _header(file: BinaryIO, path: Any) -> tuple[dict[str, Entry], dict[str, Any], Checksum | None, int]:
+    """The arrays' entries, what was saved as JSON, the checksum, and where the arrays begin.
+
+    ValueError for a damaged file.
+    """
     size = os.fstat(file.fileno()).st_size
     try:
         if size < 8:
@@ -177,18 +206,25 @@ def _header(file: BinaryIO, path: Any) -> tuple[dict[str, Entry], dict[str, Any]
         metadata = header.pop("__metadata__", {})
         entries = {name: _entry(name, fields) for name, fields in header.items()}
         _check_layout(entries, size - 8 - length)
-        more = json.loads(_text(metadata), object_pairs_hook=_unique)
+        text = _text(metadata, "more", "{}")
+        more = json.loads(text, object_pairs_hook=_unique)
         if not isinstance(more, dict):
             raise ValueError("the metadata 'more' is not a table")
+        if "more" in metadata and (strange := metadata.keys() - {"more", "checksum"}):
+            raise ValueError(f"the metadata has {', '.join(map(repr, sorted(strange)))} besides 'more'")
+        wanted = _text(metadata, "checksum", "")
+        if wanted and not wanted.startswith("sha256:"):
+            raise ValueError(f"the checksum {wanted[:20]!r} is not of the kind sha256")
     except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         raise ValueError(
             f"load: {path} is damaged, or not a safetensors file: {error or 'nested too deep'}"
         ) from None
-    return entries, more, 8 + length
+    tables = ((name, entry.dtype, entry.shape) for name, entry in sorted(entries.items()))
+    return entries, more, Checksum(_checksum(text, tables), wanted) if wanted else None, 8 + length
 
 
-def _text(metadata: Any) -> str:
-    text = metadata.get("more", "{}") if isinstance(metadata, dict) else None
+def _text(metadata: Any, key: str, default: str) -> str:
+    text = metadata.get(key, default) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise ValueError("the metadata is not a table of texts")
     return text
@@ -255,11 +291,15 @@ def _compare(path: Any, entries: dict[str, Entry], wanted: dict[str, Array], kin
         raise ValueError(f"load: {path} has {beside} bytes of other arrays, more than {MAX_MORE}")
 
 
-def _read(file: BinaryIO, start: int, entry: Entry, path: Any) -> Array:
+def _read(file: BinaryIO, start: int, entry: Entry, path: Any) -> bytes:
     file.seek(start + entry.begin)
     content = file.read(entry.end - entry.begin)
     if len(content) != entry.end - entry.begin:
         raise ValueError(f"load: {path} was cut off while it was read")
+    return content
+
+
+def _array(content: bytes, entry: Entry) -> Array:
     if entry.dtype == np.bool_:  # any byte but 0 and 1 would be an invalid bool
         return (np.frombuffer(content, np.uint8) != 0).reshape(entry.shape)
     return np.frombuffer(content, entry.dtype).reshape(entry.shape).astype(entry.dtype.newbyteorder("="))

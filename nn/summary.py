@@ -1,5 +1,6 @@
 """summary: a table of a model's layers, from one look at a forward pass."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import autograd_core as ag
 from autograd_core import Parameter, Tensor
 from autograd_core.tape import state
 from autograd_core.wording import in_bytes
+from nn.counting import Counter
 from nn.module import Module, walk
 
 
@@ -41,12 +43,19 @@ class Summary:
     printed: bool = False
 
     def __str__(self) -> str:
+        return self.table(shutil.get_terminal_size((100, 24)).columns)
+
+    def table(self, width: int = 100) -> str:
+        """The text, in so many columns if they are 60 or more: long names and shapes are cut then, marked by "…"."""
         heads = ("Layer", "Output shape", "Parameters", "Multiply-adds")
         cells = [_cells(row) for row in self.rows]
         widths = [max(len(line[i]) for line in (heads, *cells)) for i in range(4)]
+        for column, least in ((0, 24), (1, 12), (0, 12)):
+            widths[column] = max(min(widths[column], least), widths[column] - max(0, sum(widths) + 6 - width))
         rule = "─" * (sum(widths) + 6)
 
         def line(parts: tuple[str, ...]) -> str:
+            parts = (_cut(parts[0], widths[0]), _cut(parts[1], widths[1], True), *parts[2:])
             left = (part.ljust(width) for part, width in zip(parts[:2], widths[:2], strict=True))
             right = (part.rjust(width) for part, width in zip(parts[2:], widths[2:], strict=True))
             return "  ".join((*left, *right)).rstrip()
@@ -65,6 +74,16 @@ class Summary:
         return f"<Summary: {self.total_parameters:,} parameters, {self.total_multiply_adds:,} multiply-adds>"
 
 
+def _cut(text: str, width: int, from_end: bool = False) -> str:
+    """The text in so many columns: of a name the end stays, which tells layers apart, of a shape the beginning."""
+    if len(text) <= width:
+        return text
+    if from_end:
+        return f"{text[: width - 1]}…"
+    depth = min(len(text) - len(text.lstrip()), width // 8)
+    return f"{' ' * depth}…{text[len(text) - (width - depth - 1) :]}"
+
+
 def _cells(row: Row) -> tuple[str, str, str, str]:
     name = "  " * row.depth + (f"{row.path} ({row.kind})" if row.path else row.kind)
     parameters = "(seen above)" if row.reused else f"{row.parameters:,}" if row.parameters else "—"
@@ -76,8 +95,16 @@ def summary(model: Module, example: Any) -> Summary:
 
     `example` is a tensor or ndarray, a tuple of them for several inputs, or the shape of one input (a tuple of
     integers). The pass is in evaluation mode without recording, and leaves the model as it was: modes, buffers,
-    gradients and the stream of random numbers. Dense, Conv and ConvTranspose have their multiply-adds counted, and so
-    has any module that defines `multiply_adds(inputs, output)`.
+    gradients and the stream of random numbers.
+
+    Multiply-adds are counted from the operations that run, in layers or outside them, and stand in the row of the
+    innermost module that they ran in. Counted are products that are added up: matrix products (`@`, `matmul`,
+    `tensordot`, `vecdot`), `einsum` that sums over an index (pair after pair, in NumPy's order), and convolutions,
+    padding included; what compiled functions inside do is counted too. Not counted: elementwise products (`outer` is one), sums, biases,
+    normalisation, activations, pooling, `linalg`'s decompositions and solvers, and primitives of one's own: a module
+    that has such defines `multiply_adds(inputs, output)`, which replaces what was counted in the module itself.
+
+    The table fits the terminal, from 60 columns on.
 
     >>> import nn
     >>> nn.summary(nn.Sequential(nn.Dense(4, 3), nn.ReLU()), (2, 4))
@@ -92,7 +119,8 @@ def summary(model: Module, example: Any) -> Summary:
     Memory of parameters and buffers: 60 B
     """
     found = Summary()
-    with _undisturbed(model), _observed(model, found.rows), ag.no_grad():
+    counter = Counter()
+    with _undisturbed(model), _observed(model, found.rows, counter.running), ag.no_grad(), counter:
         model(*_inputs(example))
     parameters, buffers = model.parameters(), model.buffers()
     found.total_parameters = sum(p.size for p in parameters)
@@ -130,8 +158,11 @@ def _undisturbed(model: Module) -> Iterator[None]:
 
 
 @contextmanager
-def _observed(model: Module, rows: list[Row]) -> Iterator[None]:
-    """Write down every call: for a while each module's `forward` is one that watches itself."""
+def _observed(model: Module, rows: list[Row], counting: list[Row]) -> Iterator[None]:
+    """Write down every call: for a while each module's `forward` is one that watches itself.
+
+    `counting`: the rows of the modules that are running now, the innermost last.
+    """
     running: list[Module] = []
     seen: set[int] = set()
     before = [(module, vars(module).get("forward")) for module in model.modules()]
@@ -149,12 +180,15 @@ def _observed(model: Module, rows: list[Row]) -> Iterator[None]:
             row.parameters = sum(p.size for p in fresh)
             rows.append(row)
             running.append(module)
+            counting.append(row)
             try:
                 output = forward(*args, **kwargs)
             finally:
                 running.pop()
+                counting.pop()
             row.output = _shapes(output)
-            row.multiply_adds = module.multiply_adds(args, output)
+            if type(module).multiply_adds is not Module.multiply_adds:
+                row.multiply_adds = module.multiply_adds(args, output)
             return output
 
         return call

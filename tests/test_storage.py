@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 import autograd_core as ag
 import nn
-from nn import optim, storage
+from nn import files, optim, storage
 
 
 class Model(nn.Module):
@@ -171,7 +171,7 @@ def test_a_power_cut_leaves_the_old_file(saved, monkeypatch):
         raise Cut
 
     monkeypatch.setattr(os, "replace", fail)
-    monkeypatch.setattr(storage.Path, "unlink", lambda *a, **k: None)
+    monkeypatch.setattr(files.Path, "unlink", lambda *a, **k: None)
     with pytest.raises(Cut):
         storage.save(path, Model(5))
     assert len(os.listdir(path.parent)) == 2

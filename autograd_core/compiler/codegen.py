@@ -72,11 +72,15 @@ def _library_class() -> Any:
 
 def kernel_of(loop: Loop) -> Made:
     """The kernel of a loop's structure: from this process, from disk, or compiled now."""
+    if loop.kernel is None and loop.pattern is not None:
+        loop.kernel = loop.pattern.kernel
     if loop.kernel is None:
         text = structure(loop)
         if text not in _loaded:
             _loaded[text] = _load_or_compile(text, loop)
         loop.kernel = _loaded[text]
+        if loop.pattern is not None:
+            loop.pattern.kernel = loop.kernel
     return loop.kernel
 
 

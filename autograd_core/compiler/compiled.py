@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import update_wrapper
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from autograd_core.tape import Value, observer, state
 from autograd_core.tensor import Tensor
 from autograd_core.tree import leaves
 
+MAX_PROGRAMS = 64  # of one compiled function
 _RETURNED = (Value, bool, int, float, str, bytes, np.generic, np.dtype, type(None))
 
 
@@ -31,22 +33,30 @@ class Compiled:
     """A function that runs once and is replayed afterwards. Made by `compile`."""
 
     def __init__(
-        self, function: Callable[..., Any], verify_every: int = 0, keep_inputs: bool = False
+        self,
+        function: Callable[..., Any],
+        verify_every: int = 0,
+        keep_inputs: bool = False,
+        max_programs: int = MAX_PROGRAMS,
     ) -> None:
+        if isinstance(max_programs, bool) or not isinstance(max_programs, int) or max_programs < 1:
+            raise ValueError(f"compile: max_programs = {max_programs!r}: give a positive integer")
         self.function = function
         self.verify_every = verify_every
         self.keep_inputs = keep_inputs
+        self.max_programs = max_programs
         self.rerun: Rerun | None = None  # the last call, where inputs are kept
         self.variants: dict[Any, list[Variant]] = {}
         self.reasons: list[str] = []  # why it was captured again
-        self.calls = 0
+        self.calls = 0  # replays
+        self.captures = 0
         self.lock = threading.RLock()
         self.bind = Binding(function)
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        if state.capture is not None:
-            return self.function(*args, **params)  # a part of the function that is being captured
+        if state.capture is not None or ((looking := observer()) is not None and looking.as_it_stands):
+            return self.function(*args, **params)  # a part of what is captured, or looked at
         if params:
             args, params = self.bind(args, params)
         given: list[Any] = []  # in the order in which `recorded` numbers them: by position, then by name
@@ -59,6 +69,7 @@ class Compiled:
                 reason = variant.guards.broken(given)
                 if not reason:
                     self.calls += 1
+                    variant.used = self.calls + self.captures
                     if self.keep_inputs:
                         self.rerun = Rerun(self.function, variant, args, params)
                     if self.verify_every and self.calls % self.verify_every == 0:
@@ -71,9 +82,24 @@ class Compiled:
             result, variant = capture(self.function, args, params)
             release()  # what the first run took: from now on everything is in the program's own block
             variant.seconds = time.perf_counter() - began
-            self.variants.setdefault(key, []).append(variant)
+            self._add(key, variant)
             self.reasons += [reason] if reason else []
+            del self.reasons[: -self.max_programs]
             return result
+
+    def _add(self, key: Any, variant: Variant) -> None:
+        """Keep a new program; the one whose last use is longest ago goes, where there are too many."""
+        self.captures += 1
+        variant.used = self.calls + self.captures
+        self.variants.setdefault(key, []).append(variant)
+        kept = [(each.used, k) for k, variants in self.variants.items() for each in variants]
+        if len(kept) > self.max_programs:
+            oldest, where = min(kept, key=itemgetter(0))
+            left = [each for each in self.variants[where] if each.used != oldest]
+            if left:
+                self.variants[where] = left
+            else:
+                del self.variants[where]
 
     def explain(self) -> Text:
         """What was captured and fused, what is left to Python, and why there is more than one program.

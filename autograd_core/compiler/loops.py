@@ -49,9 +49,12 @@ class Loop:
     tasks: int = 1
     share: int = 1
     kernel: Any = None  # its machine code, when that is there
+    pattern: Loop | None = None  # what `_like` keeps of it
 
 
-_like: dict[Any, Loop] = {}  # a loop for each kind of group: equal layers are worked out once
+# A loop for each kind of group: equal layers are worked out once. Without its group and values, which hold a whole
+# program, its constants and the model's arrays.
+_like: dict[Any, Loop] = {}
 
 
 def loop_of(group: Group, needed: Callable[[Value], bool], place: View | None = None) -> Loop:
@@ -63,14 +66,22 @@ def loop_of(group: Group, needed: Callable[[Value], bool], place: View | None = 
     if known is None:
         if len(_like) > 4096:
             _like.clear()
-        known = _like[kind] = _worked_out(group, needed, {})
-        return known
+        loop = _worked_out(group, needed, {})
+        loop.pattern = _like[kind] = _emptied(loop)
+        return loop
     references = [
         Reference(*_accessed(group, origin), like.strides, like.dtype)
         for origin, like in zip(known.origins, known.references, strict=True)
     ]
     scalars = [o for item in group.items for o in item.operands if isinstance(o, Scalar)]
-    return replace(known, group=group, references=references, scalars=scalars)
+    return replace(known, group=group, references=references, scalars=scalars, pattern=known)
+
+
+def _emptied(loop: Loop) -> Loop:
+    """What equal groups have in common, and no value."""
+    nothing: Any = None
+    references = [reference._replace(value=nothing) for reference in loop.references]
+    return replace(loop, group=nothing, references=references, scalars=[])
 
 
 def _accessed(group: Group, origin: Any) -> tuple[Value, int]:

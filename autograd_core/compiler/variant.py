@@ -21,6 +21,7 @@ class Variant:
     """A program for one setting of the function."""
 
     seconds = 0.0  # that capturing and compiling it took
+    used = 0  # the number of the call that ran it last
 
     def __init__(self, function: Any, record: Capture, tensors: list[Any], result: Any) -> None:
         self.name = getattr(function, "__name__", type(function).__name__)
