@@ -18,6 +18,7 @@ import numpy as np
 
 from autograd_core.dtypes import Array, as_array
 from autograd_core.errors import explain
+from autograd_core.kernels import forks
 
 if TYPE_CHECKING:
     from autograd_core.primitive import Plan, Primitive
@@ -56,7 +57,7 @@ structure = [0]  # counts changes of modules' attributes: what was compiled look
 # How many threads are captured, how many observers there are: looking at a thread's own state takes four times as long.
 captures = 0
 observers = 0
-_counting = threading.Lock()
+_counting = forks.lock()
 
 
 class captured(ContextDecorator):
