@@ -4,7 +4,6 @@ Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3
 """
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array, DTypeLike, Shape, check_dtype, default_dtype
+from autograd_core.kernels import forks
 from autograd_core.ops import random as draws
 from autograd_core.ops.elementwise import floor, minimum
 from autograd_core.ops.index import argsort
@@ -24,7 +24,7 @@ from autograd_core.tensor import Tensor
 stream = Buffer(
     np.array([int.from_bytes(os.urandom(8), "little"), 0], np.uint64)
 )  # the seed, and the next counter
-_lock = threading.RLock()
+_lock = forks.lock()
 
 
 def seed(n: int) -> None:

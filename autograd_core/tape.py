@@ -19,6 +19,7 @@ from autograd_core.contexts import entered, reset
 from autograd_core.contexts import recording as recording
 from autograd_core.dtypes import Array, as_array, kept
 from autograd_core.errors import explain, raise_from
+from autograd_core.kernels import forks
 
 if TYPE_CHECKING:
     from autograd_core.primitive import Plan, Primitive
@@ -66,7 +67,7 @@ structure = [0]  # counts changes of modules' attributes: what was compiled look
 # How many threads are captured, how many observers there are: looking at a thread's own state takes four times as long.
 captures = 0
 observers = 0
-_counting = threading.Lock()
+_counting = forks.lock()
 
 
 class captured(ContextDecorator):

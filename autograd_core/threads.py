@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import cache, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from autograd_core.kernels import forks
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +21,9 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _chosen: int | None = None
+_counted: list[
+    Callable[[], int]
+] = []  # what counts the threads where none were chosen: `_cores`, unless forked
 
 
 @cache
@@ -34,6 +39,8 @@ def _cores() -> int:
 
 def set_num_threads(n: int) -> None:
     """Compute on n threads from now on. Raises ValueError below 1 or above what numba started with.
+
+    In a forked child whose parent had started OpenMP's threads the number stays 1 (kernels/threads.py says why).
 
     NumPy's own products, outside the engine, are on one thread from the engine's first convolution or large product on.
 
@@ -57,12 +64,13 @@ def set_num_threads(n: int) -> None:
     kernel_threads.set_number(n)
     one_blas_thread()
     global _chosen
-    _chosen = n
+    if not forks.lost or n == 1:
+        _chosen = n
 
 
 def get_num_threads() -> int:
     """The number of threads that the engine computes on."""
-    return _chosen or _cores()
+    return _chosen or _counted[0]()
 
 
 @cache
@@ -118,5 +126,13 @@ def _pool(size: int) -> "ThreadPoolExecutor":
     return ThreadPoolExecutor(size, thread_name_prefix="autograd-core")
 
 
-if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+def _in_child() -> None:
+    """A forked child has none of its parent's threads; one that has lost OpenMP's computes on one thread (`forks`)."""
+    global _chosen
+    _pool.cache_clear()
+    if forks.lost and get_num_threads() > 1:
+        _chosen, _counted[:] = None, [forks.one_thread]
+
+
+_counted.append(_cores)
+forks.in_child(_in_child)

@@ -73,10 +73,10 @@ def warmup(dtypes: Sequence[str] = DTYPES, processes: int = 2) -> Iterator[tuple
 
 
 def folder() -> Path | None:
-    """Where compiled kernels are kept."""
-    from autograd_core.kernels.jit import cache_folder
+    """Where compiled kernels are kept; None where they are not."""
+    from autograd_core.kernels.jit import store
 
-    return cache_folder()
+    return store().path if store().writable() else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,7 +14,8 @@ from llvmlite import ir
 
 from autograd_core.compiler.emit import emit, structure
 from autograd_core.compiler.loops import Loop
-from autograd_core.kernels.jit import cache_entry, read_entry, write_entry
+from autograd_core.kernels import forks
+from autograd_core.kernels.jit import read_entry, write_entry
 
 _loaded: dict[str, Made] = {}  # by structure, for this process
 
@@ -90,10 +91,10 @@ def _load_or_compile(text: str, loop: Loop) -> Made:
 
     began = time.perf_counter()
     name = "fused_" + hashlib.sha256(f"{_sources()}\n{text}".encode()).hexdigest()[:24]
-    path = cache_entry(f"{name}.nbc")
-    with global_compiler_lock:
+    entry = f"{name}.nbc"
+    with forks.compiling, global_compiler_lock:
         codegen: Any = cpu_target.target_context.codegen()  # pyright: ignore[reportAttributeAccessIssue]
-        content = read_entry(path)
+        content = read_entry(entry)
         if content is not None:
             try:
                 library = codegen.unserialize_library(pickle.loads(content))
@@ -108,5 +109,5 @@ def _load_or_compile(text: str, loop: Loop) -> Made:
         library.add_ir_module(module)
         library.finalize()
         address = library.get_pointer_to_function(name)
-        write_entry(path, pickle.dumps(library.serialize_using_object_code()))
+        write_entry(entry, pickle.dumps(library.serialize_using_object_code()))
         return Made(address, library, time.perf_counter() - began, True)

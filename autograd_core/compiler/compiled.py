@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from autograd_core.compiler.rerun import Rerun
 from autograd_core.compiler.variant import Variant
 from autograd_core.compiler.verify import verified
 from autograd_core.dtypes import default_dtype
+from autograd_core.kernels import forks
 from autograd_core.memory import release
 from autograd_core.tape import Value, observer, state
 from autograd_core.tensor import Tensor
@@ -50,7 +50,7 @@ class Compiled:
         self.reasons: list[str] = []  # why it was captured again
         self.calls = 0  # replays
         self.captures = 0
-        self.lock = threading.RLock()
+        self.lock = forks.lock()
         self.bind = Binding(function)
         update_wrapper(self, function, updated=())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import attrgetter, is_, is_not
 from sys import getrefcount
@@ -20,7 +21,7 @@ from autograd_core.compiler.graph import Call, Value, View
 from autograd_core.compiler.program import Program
 from autograd_core.errors import TracedValueError, describe, explain, raise_from
 from autograd_core.kernels import threads
-from autograd_core.kernels.launch import address_of
+from autograd_core.kernels.launch import address_of, sharing
 from autograd_core.kernels.replay import run
 from autograd_core.ops.define import registry
 from autograd_core.tape import Value as TapeValue
@@ -29,6 +30,7 @@ from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, one_blas_thread
 
 _array_of, _grad_of = attrgetter("array"), attrgetter("_grad")
+_none = nullcontext()
 Tell = Callable[[int, float, float], None]  # row, began, ended
 
 
@@ -76,6 +78,7 @@ class Replay:
     ) -> None:  # fmt: skip
         self.found = found  # where checks write
         self.program = program
+        self.alone = all(instruction.tasks <= 1 for instruction in program.instructions)
         self.arguments = [(v, s.number) for v, s in sources.items() if isinstance(s, Argument)]
         states = [(v, s.owner) for v, s in sources.items() if isinstance(s, Held)]
         written = set(homes.values())
@@ -187,24 +190,31 @@ class Replay:
 
     def _run(self) -> None:
         program = self.program
-        count, row, number = len(program.instructions), 0, get_num_threads()
+        count, row = len(program.instructions), 0
+        number, together = self._threads()
         one_blas_thread()
-        with threads.region():
-            while (row := run(program.rows, row, count, number, self.found)) < count:
+        with threads.region() if together else _none:
+            while (row := run(program.rows, row, count, number, together, self.found)) < count:
                 self._python(program.instructions[row].call)
                 row += 1
 
     def _run_by_rows(self, tell: Tell) -> None:
         """As `_run` does, the same kernels in the same order, with a look at the clock between them."""
         program = self.program
-        number = get_num_threads()
+        number, together = self._threads()
         one_blas_thread()
-        with threads.region():
+        with threads.region() if together else _none:
             for row, instruction in enumerate(program.instructions):
                 began = time.perf_counter()
-                if run(program.rows, row, row + 1, number, self.found) == row:
+                if run(program.rows, row, row + 1, number, together, self.found) == row:
                     self._python(instruction.call)
                 tell(row, began, time.perf_counter())
+
+    def _threads(self) -> tuple[int, int]:
+        """How many threads run the rows, and what shares the tasks out among several (0: one thread)."""
+        if self.alone or (number := get_num_threads()) == 1:
+            return 1, 0
+        return number, sharing()
 
     def _python(self, call: Any) -> None:
         """An operation that has no kernels, computed by its forward function."""

@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from autograd_core.kernels.store import Store
+
 fcntl: Any = None
 with suppress(ImportError):  # Windows has none
     import fcntl
@@ -43,15 +45,16 @@ class Claimed(Exception):
 class Claim:
     """The right to compile one entry of the cache, held by one process of this machine and let go when that ends."""
 
-    def __init__(self, entry: Path | None) -> None:
+    def __init__(self, store: Store, entry: str) -> None:
         self.waited = False
-        self.path = entry and entry.with_suffix(".lock")
+        self.store, self.name = store, entry.removesuffix(".nbc") + ".lock"
         self.file: IO[bytes] | None = None
-        if self.path is None or fcntl is None:
+        if fcntl is None:
             return
         with suppress(OSError):  # a file system without locks: then two processes may compile the same
-            self.file = self.path.open("wb")
-            self._wait(self.file)
+            self.file = store.lock_file(self.name)
+            if self.file is not None:
+                self._wait(self.file)
 
     def _wait(self, file: IO[bytes]) -> None:
         until = time.monotonic() + _patience[0]
@@ -70,25 +73,24 @@ class Claim:
 
     def release(self) -> None:
         """Let others have it; the entry is in its place by now."""
-        if self.file is not None and self.path is not None:
-            with suppress(OSError):
-                self.path.unlink()
+        if self.file is not None:
+            self.store.remove(self.name)
             self.file.close()
             self.file = None
 
 
-def begin(module: str, dtype: str, folder: Path) -> None:
-    """Start the worker, once in a process, if that module's kernels are convolution's; `folder` is the cache's root."""
-    if _worker or not _wanted() or module.rpartition(".")[2] not in FIRST:
+def begin(module: str, dtype: str, store: Store) -> None:
+    """Start the worker, once in a process, if that module's kernels are convolution's."""
+    if _worker or not _wanted() or module.rpartition(".")[2] not in FIRST or not store.writable():
         return
     command = f"from autograd_core.kernels.ahead import work; work({dtype!r}, {FOLLOWING!r})"
-    environment = {"AUTOGRAD_CORE_AHEAD": "0", "AUTOGRAD_CORE_CACHE": str(folder.absolute())}
+    environment = {"AUTOGRAD_CORE_AHEAD": "0", "AUTOGRAD_CORE_CACHE": str(store.root)}
     with suppress(OSError):
         _worker.append(subprocess.Popen(
             [sys.executable, "-c", command], cwd=Path(__file__).parents[2], env=os.environ | environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         ))  # fmt: skip
-        atexit.register(_stop)
+        atexit.register(_stop, os.getpid())
 
 
 def _wanted() -> bool:
@@ -101,10 +103,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _stop() -> None:
-    """A worker does not outlive its process."""
-    _worker[0].kill()
-    _worker[0].wait()
+def _stop(process: int) -> None:
+    """A worker does not outlive its process; a forked child that ends does not end its parent's."""
+    if os.getpid() == process:
+        _worker[0].kill()
+        _worker[0].wait()
 
 
 def work(dtype: str, names: Sequence[str]) -> None:

@@ -3,6 +3,11 @@
 Kernels compile on their first call. The compiled code is kept in a folder of the user's own,
 `$AUTOGRAD_CORE_CACHE`, else `$NUMBA_CACHE_DIR/autograd-core`, else the platform's user cache folder, under a
 sub-folder named by everything that the machine code depends on: all kernel sources, numba, Python, CPU, flags.
+`store.py` opens the folder and says whose entries are read.
+
+A parallel function (`parallel=True`) is never linked into another compiled function: it is called by its address
+(`launch.sharing`). Its code calls numba's threading layer, which numba starts only when the parallel function itself
+is compiled or loaded. Linked into another function, and loaded in a process without the layer, it jumped to address 0.
 """
 
 from __future__ import annotations
@@ -11,11 +16,8 @@ import hashlib
 import os
 import pickle
 import platform
-import stat
 import sys
-import tempfile
 import threading
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +31,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLoca
 from numba.core.serialize import dumps
 
 from autograd_core.kernels import ahead
+from autograd_core.kernels.store import Store
 
 try:
     from autograd_core.kernels.pipeline import InnerCompiler, KernelCompiler
@@ -46,8 +49,7 @@ PRANGE = dict.fromkeys(
 ) | {"prange": True}
 
 _KERNELS = Path(__file__).resolve().parent
-_folder_lock = threading.Lock()
-_folder: list[Path | None] = []  # empty: not yet looked for; [None]: no usable folder
+FORMAT = 2  # of the entries: a process reads none of another format
 
 
 def cache_root() -> Path:
@@ -77,81 +79,34 @@ def cache_key() -> str:
         llvmlite.binding.get_host_cpu_name(), features, config.CPU_NAME, config.CPU_FEATURES,
         # numba's own key leaves this one out: a checked and an unchecked kernel would share an entry.
         config.BOUNDSCHECK, config.OPT, os.environ.get("AUTOGRAD_CORE_VECTOR_BITS"),
+        # Further settings of numba that change the code, and what it is linked against.
+        config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.ENABLE_AVX, config.USING_SVML, config.DEBUGINFO_DEFAULT,
+        FORMAT,
     )  # fmt: skip
     digest.update(repr(facts).encode())
     return digest.hexdigest()[:24]
 
 
-def cache_folder() -> Path | None:
-    """The folder of this build's entries, made with mode 0700 on first use; None when there is no usable one."""
-    with _folder_lock:
-        if not _folder:
-            try:
-                _folder.append(_open_folder(cache_root() / cache_key()))
-            except (OSError, RuntimeError) as error:  # RuntimeError: Path.home() without a home
-                _give_up(error)
-        return _folder[0]
-
-
-def _open_folder(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.mkdir(exist_ok=True, mode=0o700)
-    # Entries are pickles, and a pickle runs code: read them only from a folder that nobody else can write.
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise OSError(f"{path} is not a folder")
-    if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
-        raise OSError(f"{path} belongs to or can be written by another user")
-    tempfile.TemporaryFile(dir=path).close()
-    return path
-
-
-def _give_up(error: Exception) -> None:
-    """Go on without a cache, and say so once."""
-    _folder[:] = [None]
-    warnings.warn(
-        f"compiled kernels cannot be kept on disk, so each process compiles them again: {error}. "
-        "Set AUTOGRAD_CORE_CACHE to a folder that you can write to.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-
-
-def cache_entry(name: str) -> Path | None:
-    """Where an entry of this name is kept; None without a usable folder."""
-    folder = cache_folder()
-    return folder / name if folder else None
-
-
-def read_entry(path: Path | None) -> bytes | None:
-    """An entry's content; None when there is none. One that is truncated or damaged is removed."""
-    if path is None:
-        return None
+@lru_cache(maxsize=1)
+def store() -> Store:
+    """Where compiled code is kept on disk."""
     try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        path.unlink(missing_ok=True)
-        return None
-    return content[32:]
+        root = Path(os.path.abspath(cache_root()))  # a link is not resolved here: `Store` refuses it
+    except RuntimeError as error:  # Path.home() without a home
+        none = Store(None, "")
+        none.give_up(error)
+        return none
+    return Store(root, cache_key())
 
 
-def write_entry(path: Path | None, content: bytes) -> None:
-    """Write an entry beside and move it into place, so that a reader never sees half of it."""
-    if path is None:
-        return
-    beside = ""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            beside = file.name
-            file.write(hashlib.sha256(content).digest() + content)
-        os.replace(beside, path)
-    except OSError as error:  # a full disk, say
-        if beside:
-            Path(beside).unlink(missing_ok=True)
-        with _folder_lock:
-            _give_up(error)
+def read_entry(name: str) -> bytes | None:
+    """An entry's content; None when there is none, or none that is sound."""
+    return store().read(name)
+
+
+def write_entry(name: str, content: bytes) -> None:
+    """Keep an entry for later processes; where that cannot be done, a warning says so once."""
+    store().write(name, content)
 
 
 class _Waiting:
@@ -177,10 +132,9 @@ class _Waiting:
             self.timer = None
 
     def tell(self) -> None:
-        folder = _folder[0] if _folder else None
         kept = (
-            f"kept in {folder}, so this happens once"
-            if folder
+            f"kept in {store().path}, so this happens once"
+            if store().writable()
             else "not kept: there is no folder to write to"
         )
         print(f"autograd-core: compiling kernels for this processor ({kept}) …", file=sys.stderr, flush=True)
@@ -203,7 +157,7 @@ class _Locator(_CacheLocator):
         pass
 
     def get_cache_path(self) -> str:
-        return str(cache_root() / cache_key())
+        return str(store().path)
 
     def get_source_stamp(self) -> str:
         """Kernel files are in cache_key already; a function from elsewhere is stamped with its own file."""
@@ -231,20 +185,18 @@ class KernelCache(FunctionCache):
     _impl_class = _Implementation
     _claim: ahead.Claim | None = None
 
-    def _entry(self, sig: Any, codegen: Any) -> Path | None:
-        folder = cache_folder() if self._enabled else None
-        if folder is None:
-            return None
+    def _entry(self, sig: Any, codegen: Any) -> str:
+        """The name of the entry: it holds the hash of the function, its sources and the signature."""
         stamp = self._impl.locator.get_source_stamp()
         key = hashlib.sha256(repr((stamp, self._index_key(sig, codegen))).encode()).hexdigest()
-        return folder / f"{self._impl.filename_base}.{key[:24]}.nbc"
+        return f"{self._impl.filename_base}.{key[:24]}.nbc"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function for `sig`, or None: then numba compiles it."""
         found = self._load(sig, target_context)
         if found is None:
             _waiting.begin()
-            self._claim = ahead.Claim(self._entry(sig, target_context.codegen()))
+            self._claim = ahead.Claim(store(), self._entry(sig, target_context.codegen()))
             if self._claim.waited:
                 found = self._load(sig, target_context)
             if found is None:
@@ -263,21 +215,20 @@ class KernelCache(FunctionCache):
 
     def _load(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
-        path = self._entry(sig, target_context.codegen())
-        content = read_entry(path)
-        if path is None or content is None:
+        name = self._entry(sig, target_context.codegen())
+        content = read_entry(name)
+        if content is None:
             return None
         try:
             return self._impl.rebuild(target_context, pickle.loads(content))
         except Exception:  # whatever is wrong with an entry, compiling again mends it
-            path.unlink(missing_ok=True)
+            store().remove(name)
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the compiled function for the next process."""
-        path = self._entry(sig, data.codegen)
-        if path is not None and self._impl.check_cachable(data):
-            write_entry(path, dumps(self._impl.reduce(data)))
+        if self._impl.check_cachable(data):
+            write_entry(self._entry(sig, data.codegen), dumps(self._impl.reduce(data)))
         self._done()
 
 
@@ -292,7 +243,7 @@ class EntryCache(KernelCache):
         return (self._name, sig, codegen.magic_tuple())
 
     def missing(self) -> None:
-        ahead.begin(self._py_func.__module__, self._dtype, cache_root())
+        ahead.begin(self._py_func.__module__, self._dtype, store())
 
 
 def jit(
@@ -300,7 +251,8 @@ def jit(
 ) -> Any:
     """Compile `function` with numba on its first call, kept on disk.
 
-    parallel: `prange` loops run on numba's threads; call such a kernel inside `threads.region()`.
+    parallel: `prange` loops run on numba's threads; call such a function from Python, or by its address, inside
+              `threads.region()`, and from no other compiled function.
     inner:    called by other kernels only, never from Python: saves compiling its Python wrapper.
     fast:     reassociation and contraction are allowed (never the assumption that there is no NaN or infinity).
 

@@ -25,6 +25,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import numba
@@ -37,7 +38,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from autograd_core.kernels import arithmetic_types, threads
+from autograd_core.kernels import arithmetic_types, forks, threads
 from autograd_core.kernels.jit import FAST, EntryCache, KernelCompiler, jit
 from autograd_core.kernels.vector import BITS
 
@@ -55,7 +56,6 @@ _ARRAYS: dict[str, Callable[[np.dtype], np.dtype]] = {
 }
 LINE = 64  # bytes of a cache line
 registry: list[Kernel] = []
-_compiling = threading.RLock()
 
 
 class Launch(NamedTuple):
@@ -188,7 +188,7 @@ class Kernel:
     def compile(self, dtype: Any) -> CFunc:
         """The machine code for one float dtype, from the disk cache when it is there."""
         dtype = np.dtype(dtype)
-        with _compiling:
+        with forks.compiling:
             if dtype not in self.compiled:
                 self.compiled[dtype] = _compile(self, dtype)
         return self.compiled[dtype]
@@ -364,3 +364,30 @@ def all_threads(address, arguments, tasks, count):
         while task < tasks:
             call(address, arguments, task)
             task = _take(counter)
+
+
+@cache
+def sharing() -> int:
+    """The address of `all_threads`, for other compiled functions: they call it with `share`, inside `threads.region()`.
+
+    They are not linked with it, because only a parallel function's own entry on disk starts numba's threads (jit.py).
+    """
+    threads.region()  # starts numba's threads
+    with forks.compiling:
+        signature = (types.int64,) * 4
+        all_threads.compile(signature)
+        made = all_threads.overloads[signature]
+        return made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+
+
+@intrinsic
+def share(typing, sharing, address, arguments, tasks, count):
+    """Run all tasks of the kernel at `address` on `count` threads; `sharing` is what `sharing()` returns."""
+
+    def emit(context, builder, signature, args):
+        word = ir.IntType(64)
+        function = ir.FunctionType(ir.VoidType(), [word] * 4).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 5), emit

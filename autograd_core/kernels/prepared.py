@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 
 from autograd_core.kernels import threads
 from autograd_core.kernels.jit import jit
-from autograd_core.kernels.launch import Kernel, all_threads, call, table
+from autograd_core.kernels.launch import Kernel, call, share, sharing, table
 
 
 class Prepared:
@@ -41,9 +41,10 @@ class Prepared:
         """Run it on these arrays, contiguous ones; False, and nothing is done, where numbers are not aligned."""
         at = tuple(map(id, arrays))
         if self.tasks == 1 or (count := min(self.tasks, threads.number())) == 1:
-            return _run(self.entry, self.words, self.places, at, self.tasks, 1)
+            return _run(self.entry, self.words, self.places, at, self.tasks, 1, 0)
+        together = sharing()
         with threads.region():
-            return _run(self.entry, self.words, self.places, at, self.tasks, count)
+            return _run(self.entry, self.words, self.places, at, self.tasks, count, together)
 
 
 @intrinsic
@@ -59,7 +60,7 @@ def _numbers_of(typing, array):
 
 
 @jit
-def _run(entry, words, places, arrays, tasks, count):
+def _run(entry, words, places, arrays, tasks, count, sharing):
     block = words.copy()
     together = 0
     for i in range(len(arrays)):
@@ -72,5 +73,5 @@ def _run(entry, words, places, arrays, tasks, count):
         for task in range(tasks):
             call(entry, block.ctypes.data, task)
     else:
-        all_threads(entry, block.ctypes.data, tasks, count)
+        share(sharing, entry, block.ctypes.data, tasks, count)
     return True

@@ -10,7 +10,6 @@ work of a small convolution, instead of 18–59; more in a training step, where 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -18,15 +17,15 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from autograd_core.kernels import threads
+from autograd_core.kernels import forks, threads
 from autograd_core.kernels.checks import ready
-from autograd_core.kernels.launch import LINE, Trace, address_of, traced, tracing
+from autograd_core.kernels.launch import LINE, Trace, address_of, sharing, traced, tracing
 from autograd_core.kernels.replay import FIELDS, run
 from autograd_core.kernels.transcript import Memory, OutsideKernels, taken_down
 
 MOST = 512  # kinds of call that are kept for each function
 _known: dict[str, dict[Any, Any]] = {}  # recordings by function, by kind of call; None: it cannot be recorded
-_changing = threading.Lock()  # held while what is known changes
+_changing = forks.lock()  # held while what is known changes
 _UNKNOWN = object()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -121,10 +120,11 @@ class Recording:
         addresses[-2] += -addresses[-2] % LINE
         words[self.places] = np.array(addresses, np.int64)[self.owners] + self.further
         if self.alone or (count := threads.number()) == 1:
-            done = run(words, 1, self.rows, 1, words)
+            done = run(words, 1, self.rows, 1, 0, words)
         else:
+            together = sharing()
             with threads.region():
-                done = run(words, 1, self.rows, count, words)
+                done = run(words, 1, self.rows, count, together, words)
         if done < self.rows:
             return None
         return tuple(results) if self.several else results[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from autograd_core.kernels.jit import jit
-from autograd_core.kernels.launch import Bytes, Floats, Ints, all_threads, call, kernel
+from autograd_core.kernels.launch import Bytes, Floats, Ints, call, kernel, share
 
 # A row of a program: the kernel's address (0: Python is asked for), its argument block's, and its number of tasks;
 # the last is negative where one thread is to run them all, and 0 where the kernel is a check.
@@ -31,10 +31,11 @@ def is_set(task: int, flags: Bytes, found: Ints) -> None:
 
 
 @jit
-def run(rows, first, count, threads, found):
+def run(rows, first, count, threads, sharing, found):
     """Run rows first … count − 1. Returns the row that needs Python: one without a kernel, or a check that fails.
 
-    `found` is where checks write; count is returned when all is done.
+    `sharing` is launch.sharing() where there are several threads; `found` is where checks write; count is returned
+    when all is done.
     """
     for row in range(first, count):
         address, arguments, tasks = rows[FIELDS * row], rows[FIELDS * row + 1], rows[FIELDS * row + 2]
@@ -49,5 +50,5 @@ def run(rows, first, count, threads, found):
             for task in range(abs(tasks)):
                 call(address, arguments, task)
         else:
-            all_threads(address, arguments, tasks, min(tasks, threads))
+            share(sharing, address, arguments, tasks, min(tasks, threads))
     return count

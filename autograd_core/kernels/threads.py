@@ -10,14 +10,21 @@ OMP_WAIT_POLICY). Waking a sleeping one costs more than the pause between two ke
 as long as one thread, for a spinning thread keeps the one it waits for off the core; these were within noise of
 sleeping ones.
 
-Fork: GNU OpenMP cannot be used in a child forked after the parent ran a parallel region; numba ends such a child
-with a message. Use multiprocessing's "spawn" or "forkserver" (`multiprocessing.get_context("spawn")`).
+Fork. What was found with numba 0.68 and GNU OpenMP, whose threads numba starts at the first parallel function and
+also at set_num_threads and get_num_threads:
+- a child calls a parallel function: numba compares process numbers and ends it by SIGTERM, and a pool whose workers
+  end so waits for ever;
+- a child's child calls one: the check misses it, and it waits for threads that are not there;
+- a child forked while another thread compiles, or holds a lock of ours: it waits for that lock for ever;
+- workqueue and tbb: a child starts threads of its own.
+So a child of a process that had started OpenMP's threads computes on one thread, with one warning, and never comes to
+a parallel function; `forks.py` looks after the locks. A child of any other process has threads as usual. To compute on
+several threads in several processes use multiprocessing's "spawn" or "forkserver".
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -25,7 +32,9 @@ import numba
 from numba.core import config
 from numba.np.ufunc import parallel
 
-_lock = threading.RLock()
+from autograd_core.kernels import forks
+
+_lock = forks.lock()
 _none: AbstractContextManager = nullcontext()
 _region: list[AbstractContextManager] = []  # filled when the layer is known
 
@@ -43,8 +52,11 @@ _asked: list[Callable[[], int]] = []  # what numba asks for its own number once 
 
 def set_number(n: int) -> None:
     """Run kernels on n threads, whichever Python thread calls them: numba's own number is each Python thread's."""
-    numba.set_num_threads(n)
-    _number[:] = [n]
+    if not forks.lost:
+        numba.set_num_threads(n)
+        _number[:] = [n]
+    elif n == 1:
+        _number[:] = [1]  # as is wanted: nothing to warn of
 
 
 def number() -> int:
@@ -65,3 +77,16 @@ def region() -> AbstractContextManager:
             parallel._launch_threads()
             _region.append(_lock if numba.threading_layer() == "workqueue" else _none)
     return _region[0]
+
+
+def _in_child() -> None:
+    _region.clear()
+    _asked.clear()
+    if forks.lost and _number != [1]:
+        _number.clear()
+        _asked.append(forks.one_thread)
+
+
+forks.in_child(_in_child)
+if forks.lost:
+    _in_child()

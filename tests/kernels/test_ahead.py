@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from autograd_core.kernels import ahead
+from autograd_core.kernels.store import Store
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(ahead.fcntl is None, reason="this system cannot lock files")
@@ -17,6 +18,7 @@ STEP = """
 import numpy as np
 import autograd_core as ag
 from autograd_core.kernels import ahead
+from autograd_core.kernels.store import Store
 x = ag.tensor(np.ones((2, 8, 9, 9), np.float32), requires_grad=True)
 w = ag.tensor(np.ones((8, 8, 3, 3), np.float32), requires_grad=True)
 ag.conv(x, w, padding=1, stride=2).sum().backward()
@@ -25,10 +27,10 @@ print(float(x.grad.numpy().max()), len(ahead._worker))
 
 
 def test_a_claim_waits_until_the_other_is_released(tmp_path):
-    entry = tmp_path / "kernel.nbc"
-    first = ahead.Claim(entry)
+    store = Store(tmp_path, "kernels")
+    first = ahead.Claim(store, "kernel.nbc")
     later = []
-    thread = threading.Thread(target=lambda: later.append(ahead.Claim(entry)))
+    thread = threading.Thread(target=lambda: later.append(ahead.Claim(store, "kernel.nbc")))
     thread.start()
     time.sleep(0.05)
     assert not later
@@ -37,30 +39,33 @@ def test_a_claim_waits_until_the_other_is_released(tmp_path):
     assert later[0].waited
     assert not first.waited
     later[0].release()
-    assert not list(tmp_path.iterdir())
+    assert not list(store.path.iterdir())
 
 
 def test_the_worker_leaves_claimed_kernels_to_the_other(tmp_path, monkeypatch):
-    first = ahead.Claim(tmp_path / "kernel.nbc")
+    store = Store(tmp_path, "kernels")
+    first = ahead.Claim(store, "kernel.nbc")
     monkeypatch.setattr(ahead, "_patience", [0.0])
     with pytest.raises(ahead.Claimed):
-        ahead.Claim(tmp_path / "kernel.nbc")
+        ahead.Claim(store, "kernel.nbc")
     first.release()
-    ahead.Claim(tmp_path / "kernel.nbc").release()
+    ahead.Claim(store, "kernel.nbc").release()
 
 
 def test_a_claim_of_a_process_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
-    first = ahead.Claim(tmp_path / "kernel.nbc")
+    store = Store(tmp_path, "kernels")
+    first = ahead.Claim(store, "kernel.nbc")
     monkeypatch.setattr(ahead, "_patience", [0.02])
-    assert ahead.Claim(tmp_path / "kernel.nbc").waited
+    assert ahead.Claim(store, "kernel.nbc").waited
     first.release()
 
 
 def test_where_nothing_can_be_locked_kernels_are_compiled_all_the_same(tmp_path):
-    claim = ahead.Claim(tmp_path / "not there" / "kernel.nbc")
+    (tmp_path / "file").touch()
+    claim = ahead.Claim(Store(tmp_path / "file" / "cache", "kernels"), "kernel.nbc")
     assert not claim.waited
     claim.release()
-    ahead.Claim(None).release()
+    ahead.Claim(Store(None, ""), "kernel.nbc").release()
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from numba.core.compiler import Compiler
 from autograd_core.kernels import launch, pipeline
 from autograd_core.kernels.jit import jit
 from autograd_core.kernels.launch import Floats, kernel
+from autograd_core.kernels.store import Store
 
 
 @jit(inner=True)
@@ -22,7 +23,7 @@ def _squares(values, first, past):
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):
     """Nothing is on disk."""
-    monkeypatch.setattr("autograd_core.kernels.jit._folder", [tmp_path])
+    monkeypatch.setattr("autograd_core.kernels.jit.store", lambda: Store(tmp_path, "kernels"))
 
 
 def _made():
