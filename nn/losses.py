@@ -6,6 +6,8 @@ Each takes `reduction`: "mean" over all elements (or samples), "sum", or "none".
 
 from typing import Any
 
+import numpy as np
+
 import autograd_core as ag
 from autograd_core import Tensor
 from autograd_core.dtypes import Array, as_array
@@ -81,7 +83,7 @@ def nll_loss(log_probabilities: Any, labels: Any, reduction: str = "mean") -> Te
     _check_classes("nll_loss", "log_probabilities", scores)
     targets = ag.asarray(labels)
     _check_labels("nll_loss", "log_probabilities", scores, targets.array)
-    return -_reduced(ag.pick(scores, targets), reduction, "nll_loss")
+    return -_reduced(ag.pick(_floats(scores), targets), reduction, "nll_loss")
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: str = "mean") -> Tensor:
@@ -115,7 +117,10 @@ def _reduced(losses: Tensor, reduction: str, name: str) -> Tensor:
 def _pair(
     name: str, prediction: Any, target: Any, first: str = "prediction", second: str = "target"
 ) -> tuple[Tensor, Any]:
-    """Both of one shape; an integer or boolean target takes the prediction's dtype instead of promoting it."""
+    """Both of one shape and as floats: differences of unsigned integers would wrap around.
+
+    An integer or boolean target takes the prediction's dtype instead of promoting it.
+    """
     x = prediction if isinstance(prediction, Tensor) else ag.asarray(prediction)
     t = target if isinstance(target, Tensor) else as_array(target)
     if x.shape != t.shape:
@@ -124,7 +129,14 @@ def _pair(
             mend += f", for example {second}.reshape({first}.shape)"
         values: dict[str, Any] = {first: x, second: t}
         raise misuse(name, f"{first} and {second} differ in shape: {mend}", **values)
-    return x, t if t.dtype.kind == "f" or x.dtype.kind != "f" else t.astype(x.dtype)
+    if x.dtype.kind != "f":
+        x = _floats(x if t.dtype.kind == "f" else x.astype(np.result_type(x.dtype, t.dtype)))
+    return x, t if t.dtype.kind == "f" else t.astype(x.dtype)
+
+
+def _floats(x: Tensor) -> Tensor:
+    """Integers and booleans as floats that hold them: float32 up to 16 bits, float64 beyond."""
+    return x if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, np.float32))
 
 
 def _difference(name: str, prediction: Any, target: Any) -> Tensor:

@@ -152,7 +152,7 @@ for _left, _right in PAIRS:
     add("sigmoid_grad", real(*_left), real(*_right))
     add("remainder", *apart(_left, _right))
     add("floor_divide", *apart(_left, _right))
-    for _name in ("maximum", "minimum"):
+    for _name in ("maximum", "minimum", "at_least", "at_most"):
         add(_name, 0.5 * np.round(real(*_left) * 3), 0.5 * np.round(real(*_right, key=2) * 3) + 0.25)
     for _name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
         add(_name, np.round(real(*_left)), np.round(real(*_right, key=2)), differentiable=False)
@@ -161,7 +161,7 @@ for _left, _right in PAIRS:
         add(_name, real(*_left) > 0, real(*_right, key=2) > 0)
     add("where", real(*_left) > 0, real(*_right, key=2), real(*_left, key=3))
     add("where", real(*_left) > 0, real(*_left, key=2), real(*_right, key=3))
-for _name in ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum"):
+for _name in ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "at_least", "at_most"):
     add(_name, positive(3), 2)
     add(_name, positive(2, 3), 1.75)
     add(_name, 1.75, positive(2, 3))
@@ -489,6 +489,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda x: scipy.special.expit(x.astype(np.result_type(np.exp(x), np.float32))),
     "softplus": lambda x: np.logaddexp(x, np.zeros_like(x)),
     "relu": lambda x: np.maximum(x, 0),
+    "at_least": np.maximum,
+    "at_most": np.minimum,
     "gate": lambda y, x: np.where(x > 0, y, 0),
     "tanh_grad": lambda g, y: g * (1 - y * y),
     "sigmoid_grad": lambda g, y: g * y * (1 - y),

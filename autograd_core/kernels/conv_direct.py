@@ -81,11 +81,19 @@ def in_place(
     )  # fmt: skip
 
 
+def skips_nan(w: Array, geo: Geometry, of_input: bool) -> bool:
+    """Whether a method that leaves out the padding would miss a NaN: that of a weight which is not finite, times 0."""
+    return not of_input and any(geo.padding) and not all_finite(w)
+
+
 def convolve(
     source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
 ) -> None:
     """Whichever is the faster one; going back from a window, an infinite weight would spoil what it has no part in."""
-    placed = conv_meet.suits(geo, of_input) or (of_input and not all_finite(w))
+    if conv_meet.suits(geo, of_input):
+        placed = not skips_nan(w, geo, of_input)
+    else:
+        placed = of_input and not all_finite(w)
     (in_place if placed else windowed)(source, w, out, geo, of_input, ending)
 
 

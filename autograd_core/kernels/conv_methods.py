@@ -57,18 +57,25 @@ MOST_PACKED = 128
 def convolve(
     source: Array, w: Array, out: Array, geo: Geometry, of_input: bool, ending: Ending | None = None
 ) -> None:
-    """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx)."""
+    """Forward (x, w → y) or, of_input, the input-gradient (g, w → dx).
+
+    Of weights that are not finite, every method gives what the plain sum gives: forward, the padding's zeros are
+    multiplied too, and 0 · ∞ is NaN; the input-gradient sums only products that the forward convolution has.
+    """
     lines = winograd_line_plan.suits(geo, of_input, w.dtype)
     if lines and winograd_line_calls.convolve(source, w, out, geo, of_input, ending):
         return
     strips, columns = strip_calls.suits(geo, of_input), conv_columns_calls.suits(geo, of_input, w.dtype)
     if of_input and (strips or columns) and not all_finite(w):  # zeros stand around g, and 0 · ∞ is NaN
         return conv_direct.in_place(source, w, out, geo, of_input, ending)
+    stencil = not strips and not columns and _suits_stencil(geo, of_input)
+    if (strips or stencil) and conv_direct.skips_nan(w, geo, of_input):
+        return conv_direct.windowed(source, w, out, geo, of_input, ending)
     if strips:
         strip_calls.convolve(source, w, out, geo, of_input)
     elif columns:
         return conv_columns_calls.convolve(source, w, out, geo, of_input, ending)
-    elif _suits_stencil(geo, of_input):
+    elif stencil:
         _stencil(source, w, out, geo, of_input)
     elif _suits_product(geo) and blas() is not None:
         _product(source, w, out, geo, of_input)

@@ -16,7 +16,7 @@ from autograd_core.dtypes import Array
 from autograd_core.ops.define import operation
 from autograd_core.ops.elementwise import as_float, as_kind, rsqrt
 from autograd_core.ops.large import is_large
-from autograd_core.ops.reduce import sum
+from autograd_core.ops.reduce import corrected, sum
 
 
 def _axes(x: Any) -> tuple[int, ...]:
@@ -56,6 +56,9 @@ def moments(x: Array) -> Array:
 
     The variance is that over n = x.size / C elements, not n - 1. Both are NaN where n is 0.
 
+    The variance is corrected for the rounding of the mean, so data far from 0 keep their digits. Where the mean is ∞,
+    as NumPy's, the variance is NaN.
+
     Source: Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983.
 
     >>> import autograd_core as ag
@@ -73,7 +76,9 @@ def moments(x: Array) -> Array:
     axes, n = _axes(x), _size(x)
     mean = np.add.reduce(x, axis=axes) / n
     centred = x - _along(mean, x)
-    return np.stack([mean, np.add.reduce(np.square(centred, out=centred), axis=axes) / n])
+    drift = np.add.reduce(centred, axis=axes)
+    squares = np.add.reduce(np.square(centred, out=centred), axis=axes)
+    return np.stack([mean, corrected(squares, drift, n) / n])
 
 
 def _scale_shift_rules(wanted: Sequence[int]) -> Callable[..., Any]:

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array, Shape
+from autograd_core.ops.arguments import integer
 from autograd_core.ops.define import operation
+from autograd_core.ops.shape import pad
 from autograd_core.primitive import Primitive
 from autograd_core.threads import one_blas_thread
 
@@ -35,7 +37,7 @@ def tuple_of(name: str, value: Size, ndim: int) -> Shape:
     if type(value) is int:
         return (value,) * ndim
     sizes: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value,) * ndim
-    if len(sizes) != ndim or not all(isinstance(s, int | np.integer) for s in sizes):
+    if len(sizes) != ndim or any(isinstance(s, bool) or not isinstance(s, int | np.integer) for s in sizes):
         raise ValueError(
             f"{name} is {value!r}: give one integer, or one for each of the {ndim} spatial dimensions"
         )
@@ -174,7 +176,10 @@ def conv(
 
     x (N, C, *spatial), w (O, C/groups, *kernel), bias (O) → (N, O, *out), with 1 to 3 spatial dimensions and
     out = ⌊(spatial + 2·padding - dilation·(kernel - 1) - 1) / stride⌋ + 1. Sizes are one integer or one for each
-    spatial dimension. Raises ValueError where shapes do not fit.
+    spatial dimension. Raises ValueError where shapes do not fit, TypeError for settings that are no integers.
+
+    The padding is made of zeros that are multiplied like other elements: where one meets a weight that is infinite or
+    NaN, the result is NaN, as in PyTorch.
 
     >>> import autograd_core as ag
     >>> ag.conv(ag.ones((1, 1, 3, 3)), ag.ones((1, 1, 2, 2)))
@@ -186,7 +191,7 @@ def conv(
         "stride": tuple_of("stride", stride, n),
         "padding": tuple_of("padding", padding, n),
         "dilation": tuple_of("dilation", dilation, n),
-        "groups": int(groups),
+        "groups": integer("groups", groups),
     }
     return _conv(x, w, **settings) if bias is None else conv_bias(x, w, bias, **settings)
 
@@ -203,7 +208,8 @@ def conv_transpose(
     """Transposed convolution: the derivative of `conv` with respect to its input, as an operation of its own.
 
     x (N, C, *spatial), w (C, O/groups, *kernel) → (N, O, *out), with
-    out = (spatial - 1)·stride - 2·padding + dilation·(kernel - 1) + output_padding + 1.
+    out = (spatial - 1)·stride - 2·padding + dilation·(kernel - 1) + output_padding + 1. `output_padding` is less than
+    the stride or the dilation.
 
     >>> import autograd_core as ag
     >>> ag.conv_transpose(ag.ones((1, 1, 2, 2)), ag.ones((1, 1, 2, 2)), stride=2).shape
@@ -227,6 +233,15 @@ def conv_transpose(
         raise ValueError(
             f"the output would have the spatial shape {list(spatial)}: use less padding or a larger x"
         )
-    return conv_input_grad(
-        x, w, spatial=spatial, stride=strides, padding=paddings, dilation=dilations, groups=int(groups)
+    settings: dict[str, Any] = {"stride": strides, "dilation": dilations, "groups": integer("groups", groups)}
+    if all(e < s for e, s in zip(extra, strides, strict=True)):
+        return conv_input_grad(x, w, spatial=spatial, padding=paddings, **settings)
+    # A convolution would map this shape to a larger x. So: everything that x reaches, and then the part that is asked.
+    reached = tuple(
+        (size - 1) * s + d * (k - 1) + 1
+        for size, s, d, k in zip(x.shape[2:], strides, dilations, w.shape[2:], strict=True)
     )
+    whole = conv_input_grad(x, w, spatial=reached, padding=(0,) * n, **settings)
+    beyond = [max(0, p + size - end) for p, size, end in zip(paddings, spatial, reached, strict=True)]
+    inside = (slice(p, p + size) for p, size in zip(paddings, spatial, strict=True))
+    return pad(whole, [(0, 0), (0, 0), *((0, b) for b in beyond)])[(slice(None), slice(None), *inside)]

@@ -48,7 +48,9 @@ def _symmetric(a: Any) -> Any:
 
 
 def _symmetrized(a: Array) -> Array:
-    """The symmetric part of a square matrix; anything else is left to NumPy's error."""
+    """The symmetric part of a square matrix, in floats; anything else is left to NumPy's error."""
+    if a.dtype.kind != "f":
+        a = a.astype(np.float64)  # as NumPy does; a sum of small integers would wrap around
     return _symmetric(a) if a.ndim > 1 and a.shape[-1] == a.shape[-2] else a
 
 

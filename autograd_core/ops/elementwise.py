@@ -97,9 +97,8 @@ def remainder(x: Array, y: Array) -> Array:
 def _power_base_rule(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, int | float):
         return g * (y * x ** (y - 1)) if y else zeros_like(g)
-    return (
-        g * y * x ** where(y == 0, 1, y - 1)
-    )  # at y = 0 the factor y makes it 0, where x⁻¹ might be infinite
+    # The derivative of x⁰ is 0, also where x is infinite or NaN.
+    return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
 
 
 @elementwise(_power_base_rule, lambda g, x, out: g * out * log(where(x == 0, 1, x)))
@@ -371,17 +370,31 @@ def alias(x: Array) -> Array:
     return x
 
 
+@elementwise(lambda g, x, y: where(x >= y, g, 0), lambda g, x, y: where(x < y, g, 0))
+def at_least(x: Array, y: Array) -> Array:
+    """The larger of x and the limit y; NaN wins. At a tie x gets the whole derivative, at a NaN neither gets any."""
+    return np.maximum(x, y)
+
+
+@elementwise(lambda g, x, y: where(x <= y, g, 0), lambda g, x, y: where(x > y, g, 0))
+def at_most(x: Array, y: Array) -> Array:
+    """The smaller of x and the limit y; NaN wins. At a tie x gets the whole derivative, at a NaN neither gets any."""
+    return np.minimum(x, y)
+
+
 def clip(x: Array, min: Any = None, max: Any = None) -> Array:
-    """x limited to [min, max]. On the limits themselves the derivative is 1; NaN passes.
+    """x limited to [min, max]: `minimum(maximum(x, min), max)`, so a NaN in x, min or max gives NaN.
+
+    On the limits themselves the derivative for x is 1. Where x or a limit is NaN, both get the derivative 0.
 
     >>> import autograd_core as ag
     >>> ag.clip(ag.tensor([-2.0, 0.5, 3.0]), 0, 1)
     tensor([0. , 0.5, 1. ], dtype=float32)
     """
     if min is not None:
-        x = where(bitwise_or(greater_equal(x, min), not_equal(x, x)), x, min)  # a NaN, in x or min, stays
+        x = at_least(x, min)
     if max is not None:
-        x = where(bitwise_or(less_equal(x, max), not_equal(x, x)), x, max)
+        x = at_most(x, max)
     return alias(x) if min is None and max is None else x
 
 

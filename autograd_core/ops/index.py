@@ -149,10 +149,14 @@ def take_along_axis(x: Array, indices: Index, axis: int = -1) -> Array:
 def pick(x: Array, labels: Array) -> Array:
     """For each sample the element of x along axis 1 that its label names: x (N, C, …), labels (N, …) → (N, …).
 
+    Negative labels count from the end. Raises TypeError, ValueError or IndexError for labels that are no integers, of
+    another shape, or out of range.
+
     >>> import autograd_core as ag
     >>> ag.pick(ag.tensor([[1.0, 2.0], [3.0, 4.0]]), ag.tensor([1, 0]))
     tensor([2., 3.], dtype=float32)
     """
+    labels = labels_of(x, labels)
     return x[at_labels(labels, x.ndim)]
 
 
@@ -162,6 +166,18 @@ def place(y: Array, labels: Array, classes: int = 0) -> Array:
     out = np.zeros((y.shape[0], classes, *y.shape[1:]), y.dtype)
     out[at_labels(labels, out.ndim)] = y
     return out
+
+
+def labels_of(x: Array, labels: Any) -> Array:
+    """The labels, which are integers, one for each sample of x."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels are {labels.dtype.name}: give integers, the numbers of classes")
+    if x.ndim < 2 or labels.shape != (x.shape[0], *x.shape[2:]):
+        raise ValueError(
+            f"labels have the shape {list(labels.shape)} for x of {list(x.shape)}: give x (N, C, …) and labels (N, …)"
+        )
+    return labels
 
 
 def at_labels(labels: Array, ndim: int) -> tuple[Array, ...]:

@@ -4,6 +4,7 @@ Matrices stand in the last two axes; leading axes are batches. Derivative rules 
 derivative results for forward and reverse mode algorithmic differentiation".
 """
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -141,7 +142,9 @@ def norm(x: Array, ord: Order = None, axis: Axis = None, keepdims: bool = False)
     Of vectors: None or 2, inf (largest), -inf (smallest), 0 (how many are not 0), any other p: (Σ|x|ᵖ)^(1/p). Of
     matrices: None or "fro", "nuc" (Σ of singular values), 1 and -1 (largest and smallest sum of a column), inf and
     -inf (of a row), 2 and -2 (largest and smallest singular value). Where a norm has a kink (at 0, or between equals)
-    a subgradient is taken. Raises ValueError for other orders, and for an order without `axis` beyond 2 dimensions.
+    a subgradient is taken; elements equal to 0 have the derivative 0, also for p < 1, where the slope is infinite, and
+    the norm with ord=0 has the derivative 0 everywhere. Raises ValueError for other orders, and for an order without
+    `axis` beyond 2 dimensions.
 
     >>> import autograd_core as ag
     >>> ag.linalg.norm(ag.tensor([[3.0, 4.0], [0.0, 0.0]]), ord=1, axis=1)
@@ -173,7 +176,8 @@ def _vector_norm(x: Any, ord: Order, axis: int, keepdims: bool) -> Any:
     if isinstance(ord, str):
         raise ValueError(f"norm: {ord!r} is no norm of vectors: use None, 0, inf, -inf or a number p")
     if ord == 0:
-        return (x != 0).astype(x.dtype).sum(axis=axis, keepdims=keepdims)
+        # |sign(0)| in the place of 0, for the graph: a step function has the derivative 0.
+        return reduce.sum(e.where(x == 0, e.abs(e.sign(x)), 1), axis=axis, keepdims=keepdims)
     size = e.abs(x)
     if ord == np.inf:
         return reduce.max(size, axis=axis, keepdims=keepdims)
@@ -181,9 +185,15 @@ def _vector_norm(x: Any, ord: Order, axis: int, keepdims: bool) -> Any:
         return reduce.min(size, axis=axis, keepdims=keepdims)
     if ord == 1:
         return reduce.sum(size, axis=axis, keepdims=keepdims)
-    total = reduce.sum(size ** float(ord), axis=axis, keepdims=keepdims)
+    p = float(ord)
+    if p < 1:  # at 0 the slope of |x|ᵖ is infinite: the element's derivative is taken as 0
+        zero = x == 0
+        powers = e.where(zero, 0.0 if p > 0 else math.inf, e.where(zero, 1, size) ** p)
+    else:
+        powers = size**p
+    total = reduce.sum(powers, axis=axis, keepdims=keepdims)
     kink = total == 0  # there the root's slope is infinite, and the norm's is taken as 0
-    return e.where(kink, 0, e.where(kink, 1, total) ** (1 / float(ord)))
+    return e.where(kink, 0, e.where(kink, 1, total) ** (1 / p))
 
 
 def _matrix_norm(x: Any, ord: Order, axes: tuple[int, ...], keepdims: bool) -> Any:

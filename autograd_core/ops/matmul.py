@@ -398,26 +398,24 @@ def einsum(subscripts: str, *operands: Array) -> Array:
 def _without_diagonals(
     subscripts: str, terms: Sequence[str], values: list[Any]
 ) -> tuple[Sequence[str], list[Any]]:
-    """A repeated letter inside a term becomes a new one, tied to the old one by an identity matrix."""
-    spare = [letter for letter in ascii_letters if letter not in "".join(terms)]
-    ties: list[str] = []
-    eyes: list[Array] = []
-    renamed: list[str] = []
-    for term, value in zip(terms, values, strict=True):
-        shape: Shape = value.shape
-        for place, letter in enumerate(term):
-            origin = term.index(letter)
-            if origin < place:
-                if shape[origin] != shape[place]:
-                    raise ValueError(
-                        f"einsum: {subscripts!r} takes the diagonal over {letter}, whose axes have sizes "
-                        f"{shape[origin]} and {shape[place]}: they must be equal"
-                    )
-                if not spare:
-                    raise ValueError(f"einsum: {subscripts!r} needs more letters than there are")
-                other = spare.pop()
-                term = term[:place] + other + term[place + 1 :]
-                ties.append(letter + other)
-                eyes.append(np.eye(shape[origin], dtype=value.dtype))
-        renamed.append(term)
-    return [*renamed, *ties], [*values, *eyes]
+    """Each operand's diagonals taken: no term repeats a letter. What stands beside a diagonal is never read."""
+    found = [_diagonals(subscripts, term, value) for term, value in zip(terms, values, strict=True)]
+    return [term for term, _ in found], [value for _, value in found]
+
+
+def _diagonals(subscripts: str, term: str, value: Any) -> tuple[str, Any]:
+    """A term without repeated letters, and the operand's diagonal that it names: every (size + 1)-th element."""
+    for letter in sorted(set(term)):
+        while term.count(letter) > 1:
+            first, second = term.index(letter), term.rindex(letter)
+            size, other = value.shape[first], value.shape[second]
+            if size != other:
+                raise ValueError(
+                    f"einsum: {subscripts!r} takes the diagonal over {letter}, whose axes have sizes "
+                    f"{size} and {other}: they must be equal"
+                )
+            rows = moveaxis(value, (first, second), (-2, -1))
+            rows = reshape(rows, (*rows.shape[:-2], size * size))
+            value = rows[..., :: size + 1]
+            term = term[:first] + term[first + 1 : second] + term[second + 1 :] + letter
+    return term, value

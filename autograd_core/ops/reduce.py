@@ -3,6 +3,7 @@
 # pyright: reportGeneralTypeIssues=false
 # A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
 
+import builtins
 import math
 from typing import Any
 
@@ -12,15 +13,17 @@ from autograd_core.dtypes import Array, Axis, Shape
 from autograd_core.ops.define import operation
 from autograd_core.ops.elementwise import (
     as_float,
+    as_kind,
     astype,
     exp,
-    isinf,
     multiply,
     sqrt,
     where,
 )  # fmt: skip
 from autograd_core.ops.large import is_large_float
 from autograd_core.ops.shape import broadcast_to, concat, flip, pad, permute_dims, reshape
+
+_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -106,19 +109,29 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> ag.mean(ag.tensor([1.0, 2.0, 6.0])).item()
     3.0
     """
+    if getattr(x, "dtype", None) not in _FLOATS:
+        x = as_kind(x, np.float64)  # as np.mean: a sum of integers could wrap around
     total = _sum(x, axis, keepdims)  # a third of np.mean's time on 3,200 elements
     return total / count(x.shape if type(x) is np.ndarray else np.shape(x), axis)
 
 
 def _var_rule(g: Any, x: Any, axis: Axis, correction: float, keepdims: bool) -> Any:
-    divisor = count(x.shape, axis) - correction
+    divisor = _divisor(x.shape, axis, correction)
     centered = x - mean(x, axis=axis, keepdims=True)
-    return expand_reduced(g, x.shape, axis, keepdims) * (2 / divisor) * centered
+    return expand_reduced(g, x.shape, axis, keepdims) * (2 / divisor if divisor else math.inf) * centered
+
+
+def _divisor(shape: Shape, axis: Axis, correction: float) -> float:
+    """What a variance's sum of squares is divided by; 0, not less, where there are fewer elements than `correction`."""
+    return builtins.max(count(shape, axis) - correction, 0)
 
 
 @operation(_var_rule, kind="reduction")
 def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
     """The variance over `axis`: squared deviations from the mean, summed, over (count - correction).
+
+    NaN for no elements, and its derivative with it; likewise where `correction` leaves nothing to divide by. The sum is
+    corrected for the rounding of the mean, so data far from 0 keep their digits (Chan, Golub, LeVeque 1983).
 
     >>> import autograd_core as ag
     >>> ag.var(ag.tensor([1.0, 3.0]), correction=1).item()
@@ -128,11 +141,18 @@ def var(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = Fal
     if channels is None:
         centered = x - np.mean(x, axis=axis, keepdims=True)
         total = np.add.reduce(np.square(centered), axis=axis, keepdims=keepdims)
+        if n:
+            total = corrected(total, np.add.reduce(centered, axis=axis, keepdims=keepdims), n)
     else:
         from autograd_core.kernels import channel as kernels
 
         total = kernels.moments(channels)[1].reshape(_reduced_shape(x.shape, axis, keepdims)) * n
-    return total / np.asarray(n - correction, total.dtype)
+    return total / np.asarray(_divisor(np.shape(x), axis, correction), total.dtype)
+
+
+def corrected(squares: Array, sums: Array, n: int) -> Array:
+    """Σ(x - m)² less n · (mean - m)², for a rounded mean m and sums = Σ(x - m) (Chan, Golub, LeVeque 1983, eq. 1.7)."""
+    return np.maximum(squares - np.square(finite_or_zero(sums)) / n, 0)
 
 
 def std(x: Array, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Array:
@@ -170,16 +190,19 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def _extremum_rule(g: Any, x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:
-    chosen = (x == expand_reduced(out, x.shape, axis, keepdims)) | (
-        x != x
-    )  # where there is a NaN, it is the extremum
+    extremum = expand_reduced(out, x.shape, axis, keepdims)
+    unknown = extremum != extremum  # there is a NaN, and nobody knows which element is the extremum
+    chosen = (x == extremum) | unknown
     ties = sum(chosen, axis=axis, keepdims=True).astype(g.dtype)
-    return where(chosen, expand_reduced(g, x.shape, axis, keepdims) / ties, 0)
+    share = where(unknown, math.nan, expand_reduced(g, x.shape, axis, keepdims) / ties)
+    return where(chosen, share, 0)
 
 
 @operation(_extremum_rule, kind="reduction")
 def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest element over `axis`; NaN wins. Equal largest elements share the derivative.
+
+    Where the result is NaN, so is the derivative for all that was reduced, as in PyTorch (`amax`) and JAX.
 
     >>> import autograd_core as ag
     >>> ag.max(ag.tensor([[1.0, 5.0], [7.0, 2.0]]), axis=1)
@@ -191,6 +214,8 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 @operation(_extremum_rule, kind="reduction")
 def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest element over `axis`; NaN wins. Equal smallest elements share the derivative.
+
+    Where the result is NaN, so is the derivative for all that was reduced, as in PyTorch (`amin`) and JAX.
 
     >>> import autograd_core as ag
     >>> ag.min(ag.tensor([[1.0, 5.0], [7.0, 2.0]])).item()
@@ -273,15 +298,17 @@ def finite_or_zero(m: Array) -> Array:
 
 
 def _logsumexp_rule(g: Any, x: Any, out: Any, axis: Axis, keepdims: bool) -> Any:
-    total = where(isinf(out), 0, out)  # all terms -∞: their shares are 0, not NaN
-    return expand_reduced(g, x.shape, axis, keepdims) * exp(
-        x - expand_reduced(total, x.shape, axis, keepdims)
-    )
+    # A term's share. Of infinite terms it is NaN, as in PyTorch and JAX: ∞ - ∞.
+    shares = exp(x - expand_reduced(out, x.shape, axis, keepdims))
+    return expand_reduced(g, x.shape, axis, keepdims) * shares
 
 
 @operation(_logsumexp_rule, kind="reduction")
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """log Σ exp(x) over `axis`, without overflow.
+    """log Σ exp(x) over `axis`, without overflow; -∞ where all terms are -∞, or there are none.
+
+    The derivative is softmax(x): NaN for terms that are -∞ when all are, and for those that are +∞, as in PyTorch and
+    JAX.
 
     >>> import autograd_core as ag
     >>> ag.logsumexp(ag.tensor([1000.0, 1000.0])).item() - 1000.0

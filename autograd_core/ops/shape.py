@@ -297,7 +297,7 @@ def repeat(x: Array, repeats: int | Sequence[int], axis: int | None = None) -> A
 def _triangle(x: Array, keep: Any) -> Array:
     if x.ndim < 2:
         raise ValueError(f"x has {x.ndim} dimensions, a triangle needs at least 2 dimensions: reshape it")
-    return where(keep, x, 0)
+    return where(keep, x, False if x.dtype.kind == "b" else 0)
 
 
 def tril(x: Array, k: int = 0) -> Array:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array
+from autograd_core.ops.arguments import axes
 from autograd_core.ops.define import operation
 from autograd_core.ops.elementwise import as_float, exp, smooth_kernels
-from autograd_core.ops.index import at_labels, pick
+from autograd_core.ops.index import at_labels, labels_of, pick
 from autograd_core.ops.large import is_large32
 from autograd_core.ops.reduce import finite_or_zero, sum
 from autograd_core.ops.shape import expand_dims
@@ -24,6 +25,12 @@ from autograd_core.tape import capturing
 _SHORT = 32
 _WORTH = 1 << 10  # logits from which cross-entropy's kernels are worth loading
 _FLOAT32 = np.dtype(np.float32)
+
+
+def _axis(x: Array, axis: Any) -> Any:
+    """`axis`, which must be an integer (or several, or None: all). A 0-d array has one element along axis 0 or -1."""
+    axes(axis)
+    return () if x.ndim == 0 and axis in (-1, 0) else axis
 
 
 def _by_rows(x: Array, axis: int) -> bool:
@@ -42,18 +49,19 @@ def _along(compute: Callable[[Array, int], Array], x: Array, axis: int) -> Array
 @operation(
     lambda u, p, axis: softmax_grad(u, p, axis),
     lambda u, g, p, axis: (
-        u * (g - sum(g * p, axis=axis, keepdims=True)) - g * sum(u * p, axis=axis, keepdims=True)
+        u * (g - sum(g * p, axis=_axis(p, axis), keepdims=True))
+        - g * sum(u * p, axis=_axis(p, axis), keepdims=True)
     ),
 )
 def softmax_grad(g: Array, p: Array, axis: int = -1) -> Array:
     """p · (g - Σ g · p) along `axis`: the derivative of softmax, of which p is the result."""
     if _by_rows(p, axis) and is_large32(g):
         return smooth_kernels().softmax_grad(g, p)
-    return p * (g - np.add.reduce(g * p, axis=axis, keepdims=True))
+    return p * (g - np.add.reduce(g * p, axis=_axis(p, axis), keepdims=True))
 
 
 def _softmax(x: Array, axis: int) -> Array:
-    e = np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    e = np.asanyarray(np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
     e = np.exp(e, out=e)
     e /= np.add.reduce(e, axis=axis, keepdims=True)
     return e
@@ -61,13 +69,14 @@ def _softmax(x: Array, axis: int) -> Array:
 
 @operation(lambda g, out, axis: softmax_grad(g, out, axis))
 def softmax(x: Array, axis: int = -1) -> Array:
-    """exp(x) / Σ exp(x) along `axis`, without overflow.
+    """exp(x) / Σ exp(x) along `axis`, without overflow; 1 for a 0-d x.
 
     >>> import autograd_core as ag
     >>> ag.softmax(ag.tensor([0.0, 0.0]))
     tensor([0.5, 0.5], dtype=float32)
     """
     x = as_float(x)
+    axis = _axis(x, axis)
     return smooth_kernels().softmax(x) if _by_rows(x, axis) else _along(_softmax, x, axis)
 
 
@@ -77,7 +86,7 @@ def _log_softmax(x: Array, axis: int) -> Array:
     return shifted
 
 
-@operation(lambda g, out, axis: g - exp(out) * sum(g, axis=axis, keepdims=True))
+@operation(lambda g, out, axis: g - exp(out) * sum(g, axis=_axis(g, axis), keepdims=True))
 def log_softmax(x: Array, axis: int = -1) -> Array:
     """x - log Σ exp(x) along `axis`, without overflow.
 
@@ -86,6 +95,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     tensor([-0.6931472, -0.6931472], dtype=float32)
     """
     x = as_float(x)
+    axis = _axis(x, axis)
     return smooth_kernels().log_softmax(x) if _by_rows(x, axis) else _along(_log_softmax, x, axis)
 
 
@@ -107,18 +117,6 @@ def _in_rows(x: Any, ndim: int = 2) -> bool:
     return kind and x.size >= (_WORTH if ndim == 2 else 1) and capturing() is None
 
 
-def _labels_of(x: Array, labels: Any) -> Array:
-    """The labels, which are integers, one for each sample of x."""
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels are {labels.dtype.name}: give integers, the numbers of classes")
-    if x.ndim < 2 or labels.shape != (x.shape[0], *x.shape[2:]):
-        raise ValueError(
-            f"labels have the shape {list(labels.shape)} for x of {list(x.shape)}: give x (N, C, …) and labels (N, …)"
-        )
-    return labels
-
-
 def shares(x: Array, axis: int) -> Array:
     """softmax; of a row with +∞ the others are 0 and that is NaN, as log_softmax and its derivative have it."""
     e = np.subtract(x, finite_or_zero(np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
@@ -138,7 +136,7 @@ def _excess(x: Any, labels: Any) -> Any:
 )
 def cross_entropy_grad(g: Array, x: Array, labels: Array) -> Array:
     """The derivative of `cross_entropy`: g · (softmax(x) - 1 at the label), along axis 1."""
-    labels = _labels_of(x, labels)
+    labels = labels_of(x, labels)
     if _in_rows(x) and _in_rows(g, 1):
         return _kernels().slopes(g, x, labels)
     excess = _along(shares, x, 1)
@@ -159,7 +157,7 @@ def cross_entropy(x: Array, labels: Array) -> Array:
     >>> ag.cross_entropy(ag.tensor([[0.0, 0.0], [0.0, 1000.0]]), ag.tensor([1, 0]))
     tensor([6.931472e-01, 1.000000e+03], dtype=float32)
     """
-    labels = _labels_of(x, labels)
+    labels = labels_of(x, labels)
     if _in_rows(x):
         return _kernels().losses(x, labels)
     return np.negative(pick(log_softmax(x, axis=1), labels))
