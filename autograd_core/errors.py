@@ -1,5 +1,6 @@
 """Errors that say which operation, on what, where in the model, and how to mend it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,8 @@ def explain(
     The context is added once, here: kernels and operations only say what is wrong and how to mend it.
     """
     if hasattr(error, EXPLAINED):
-        return error
+        named = re.search(rf"\b{re.escape(operation)}\b", str(error))
+        return error if named else _also_named(error, operation)
     text = str(error).removeprefix(f"{operation}: ")
     if "could not be broadcast" in text:
         text += ": counted from the last axis, sizes must be equal or 1; reshape or expand_dims one of them"
@@ -50,6 +52,17 @@ def explain(
         explained = kind(message)
     setattr(explained, EXPLAINED, True)
     return explained
+
+
+def _also_named(error: Exception, operation: str) -> Exception:
+    """The error of an operation inside another one, with the name of the one that the user called in front."""
+    kind = next((k for k in _KINDS if isinstance(error, k)), None)
+    if kind is None:
+        error.add_note(f"{operation}: raised inside it")
+        return error
+    named = kind(f"{operation}: {error}")
+    setattr(named, EXPLAINED, True)
+    return named
 
 
 class TracedValueError(TypeError):
