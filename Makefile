@@ -15,7 +15,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint pytest boundscheck slow bench clean
+.PHONY: help demo test lint pytest boundscheck slow hostile soak bench clean
 
 help:
 	@echo "make demo         learn a sine and real handwritten digits; pictures go to out/"
@@ -23,6 +23,8 @@ help:
 	@echo "make lint         the same without the tests"
 	@echo "make boundscheck  the kernels' tests with array bounds checked"
 	@echo "make slow         the tests that take minutes"
+	@echo "make hostile      every operation on every kind of operand (15 minutes); ARGS=--quick for the short form"
+	@echo "make soak         damaged files, kills, threads, long graphs and training (20 minutes); ARGS=--quick"
 	@echo "make bench        measures beside PyTorch and JAX (its own environment, .venv-peers); ARGS=--quick for a first look"
 	@echo "make clean        remove .venv, caches and out/"
 
@@ -64,6 +66,13 @@ boundscheck: $(VENV)/.ready-test
 	@cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache/numba" AUTOGRAD_CORE_CACHE="$$cache/autograd_core" \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS) $(KERNEL_TESTS)
+
+# Each call runs in a process that may die: a crash is one named cell. tools/hostile says what counts as right.
+hostile: $(VENV)/.ready-test
+	@$(BIN)/python -m tools.hostile $(ARGS)
+
+soak: $(VENV)/.ready-test
+	@$(BIN)/python -m tools.soak $(ARGS)
 
 bench: $(PEERS)/.ready
 	@$(PEERS)/bin/python -m tools.bench $(ARGS)
