@@ -260,7 +260,12 @@ def _cholesky(a: Any) -> Any:
     return np.linalg.cholesky((a + np.swapaxes(a, -1, -2)) / 2)
 
 
-TWINS |= {"argsort": _argsort, "unique_values": lambda x: np.unique(x, equal_nan=False), "linalg.eigh": _eigh, "linalg.cholesky": _cholesky}
+TWINS |= {
+    "argsort": _argsort,
+    "unique_values": lambda x: np.unique(x, equal_nan=False),
+    "linalg.eigh": _eigh,
+    "linalg.cholesky": _cholesky,
+}
 # Where the table of samples multiplies by zeros, which is not the same for NaN and infinity.
 OPERATION_TWINS: dict[str, Callable[..., Any]] = {
     "argsort": _argsort,

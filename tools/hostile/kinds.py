@@ -118,6 +118,19 @@ def _as(dtype: str) -> Make:
     return make
 
 
+def _large(dtype: str) -> Make:
+    """Values over the dtype's whole range, of floats up to 2: what wraps around in it is seen."""
+
+    def make(a: np.ndarray) -> Any:
+        if a.dtype.kind != "f":
+            return None
+        target = np.iinfo(dtype)
+        scaled = np.round((np.abs(a) if target.min == 0 else a) * (target.max / 2.1))
+        return np.asarray(np.clip(scaled, target.min, target.max)).astype(dtype)
+
+    return make
+
+
 def _object(a: np.ndarray) -> Any:
     return a.astype(object)
 
@@ -193,6 +206,10 @@ DTYPES = [
     *(
         Kind(name, "dtype", _as(name), quick=name in ("float32", "int8", "uint8", "float16"))
         for name in "float16 float32 float64 longdouble int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
+    ),
+    *(
+        Kind(f"{name}-large", "dtype", _large(name), quick=name == "uint8")
+        for name in ("int8", "uint8", "int16")
     ),
     *(Kind(name, "dtype", _as(name)) for name in ("complex64", "complex128", "str", "bytes")),
     Kind("object", "dtype", _object, quick=True),

@@ -234,6 +234,13 @@ def _in_place(change: Call) -> Call:
     return call
 
 
+# What a method that is no operation may name: the operation, or Python's conversion, inside it.
+_INSIDE = (
+    "getitem", "setitem", "permute_dims", "item", "tensor", "reshape", "greater", "round", "matrix_transpose", "iter",
+    "integer", "requires_grad", "DLPack", "dtype",
+)  # fmt: skip
+
+
 def _methods() -> Iterator[Subject]:
     known = public_functions()
     for name in sorted(vars(ag.Tensor)):
@@ -250,19 +257,7 @@ def _methods() -> Iterator[Subject]:
     for name, (call, reference) in examples.METHODS.items():
         recorded = name in examples.RECORDED
         samples = [Sample(name, (s.real(*shape),), {}, recorded) for shape in ((3, 4), (2, 3, 2))]
-        titles = (
-            name,
-            "getitem",
-            "setitem",
-            "permute_dims",
-            "item",
-            "tensor",
-            "reshape",
-            "greater",
-            "round",
-            "matrix_transpose",
-            "iter",
-        )
+        titles = (name, *_INSIDE)
         yield Subject(f"t.{name}", "method", call, samples, titles, reference)
     for name, call in _OPERATORS.items():
         samples = _usable(call, [each for each in SAMPLES[name] if not callable(each.args[0])])
@@ -287,8 +282,9 @@ def _methods() -> Iterator[Subject]:
             "method",
             function,
             _usable(function, subject.samples),
-            (title, function.__name__),
-            examples.TWINS.get(title, function),
+            (title, function.__name__, f"{title}_full"),
+            examples.TWINS.get(title, examples.TWINS.get(f"linalg.{title}") if title != "svd" else None)
+            or function,
         )
 
 
