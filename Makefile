@@ -15,7 +15,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint pytest boundscheck slow orders bench clean
+.PHONY: help demo test lint pytest boundscheck slow orders hostile soak bench clean
 
 help:
 	@echo "make demo         learn a sine and real handwritten digits; pictures go to out/"
@@ -24,6 +24,8 @@ help:
 	@echo "make boundscheck  the kernels' tests with array bounds checked"
 	@echo "make slow         the tests that take minutes"
 	@echo "make orders       processes over one kernel cache in 300 orders; ARGS='--random 20' for fewer"
+	@echo "make hostile      every operation on every kind of operand (15 minutes); ARGS=--quick for the short form"
+	@echo "make soak         damaged files, kills, threads, long graphs and training (20 minutes); ARGS=--quick"
 	@echo "make bench        measures beside PyTorch and JAX (its own environment, .venv-peers); ARGS=--quick for a first look"
 	@echo "make clean        remove .venv, caches and out/"
 
@@ -69,6 +71,13 @@ boundscheck: $(VENV)/.ready-test
 # Processes that fill one kernel cache, in all pairs and in random orders: most of an hour.
 orders: $(VENV)/.ready-test
 	@$(BIN)/python -m tools.hostile.orders $(ARGS)
+
+# Each call runs in a process that may die: a crash is one named cell. tools/hostile says what counts as right.
+hostile: $(VENV)/.ready-test
+	@$(BIN)/python -m tools.hostile $(ARGS)
+
+soak: $(VENV)/.ready-test
+	@$(BIN)/python -m tools.soak $(ARGS)
 
 bench: $(PEERS)/.ready
 	@$(PEERS)/bin/python -m tools.bench $(ARGS)

@@ -7,12 +7,14 @@ import numpy as np
 from autograd_core.dtypes import DTypeLike, as_array, check_dtype, default_dtype, kept
 from autograd_core.ops import elementwise as e
 from autograd_core.ops import shape as shaping
+from autograd_core.primitive import explaining
 from autograd_core.tape import Value, capturing, state
 from autograd_core.tensor import Tensor
 
 Size = int | tuple[int, ...] | list[int]
 
 
+@explaining
 def tensor(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`: nested lists, numbers, ndarrays, tensors.
 
@@ -58,6 +60,7 @@ def _finish(array: Any, requires_grad: bool) -> Tensor:
     return made
 
 
+@explaining
 def asarray(
     data: Any, dtype: DTypeLike | None = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -99,6 +102,7 @@ def _dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
     return default_dtype() if dtype is None else check_dtype(dtype)
 
 
+@explaining
 def zeros(shape: Size, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the default float dtype, or of `dtype`.
 
@@ -109,6 +113,7 @@ def zeros(shape: Size, dtype: DTypeLike | None = None, requires_grad: bool = Fal
     return _finish(np.zeros(shape, _dtype(dtype)), requires_grad)
 
 
+@explaining
 def ones(shape: Size, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Ones of the default float dtype, or of `dtype`.
 
@@ -119,6 +124,7 @@ def ones(shape: Size, dtype: DTypeLike | None = None, requires_grad: bool = Fals
     return _finish(np.ones(shape, _dtype(dtype)), requires_grad)
 
 
+@explaining
 def empty(shape: Size, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose elements may be anything: they are there to be replaced.
 
@@ -129,6 +135,7 @@ def empty(shape: Size, dtype: DTypeLike | None = None, requires_grad: bool = Fal
     return _finish(np.empty(shape, _dtype(dtype)), requires_grad)
 
 
+@explaining
 def full(shape: Size, fill_value: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """`fill_value` everywhere; without a dtype, that of `ag.tensor(fill_value)`.
 
@@ -142,6 +149,7 @@ def full(shape: Size, fill_value: Any, dtype: DTypeLike | None = None, requires_
     return _finish(np.full(shape, value), requires_grad)
 
 
+@explaining
 def zeros_like(x: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape and dtype of x.
 
@@ -152,6 +160,7 @@ def zeros_like(x: Any, dtype: DTypeLike | None = None, requires_grad: bool = Fal
     return full_like(x, 0, dtype, requires_grad)
 
 
+@explaining
 def ones_like(x: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape and dtype of x.
 
@@ -162,6 +171,7 @@ def ones_like(x: Any, dtype: DTypeLike | None = None, requires_grad: bool = Fals
     return full_like(x, 1, dtype, requires_grad)
 
 
+@explaining
 def empty_like(x: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of the shape and dtype of x, whose elements may be anything.
 
@@ -173,6 +183,7 @@ def empty_like(x: Any, dtype: DTypeLike | None = None, requires_grad: bool = Fal
     return empty(like.shape, like.dtype if dtype is None else dtype, requires_grad)
 
 
+@explaining
 def full_like(x: Any, fill_value: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """`fill_value` everywhere, in the shape and dtype of x.
 
@@ -184,6 +195,7 @@ def full_like(x: Any, fill_value: Any, dtype: DTypeLike | None = None, requires_
     return full(like.shape, fill_value, like.dtype if dtype is None else dtype, requires_grad)
 
 
+@explaining
 def arange(
     start: float,
     stop: float | None = None,
@@ -208,6 +220,7 @@ def arange(
     )
 
 
+@explaining
 def linspace(
     start: float,
     stop: float,
@@ -234,6 +247,7 @@ def _refuse_tracked(name: str, instead: str, *bounds: Any) -> None:
         )
 
 
+@explaining
 def eye(
     n_rows: int,
     n_cols: int | None = None,
@@ -250,6 +264,7 @@ def eye(
     return _finish(np.eye(n_rows, n_cols, k, _dtype(dtype)), requires_grad)
 
 
+@explaining
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     """Coordinate matrices of a grid from its coordinate vectors.
 
@@ -274,6 +289,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     ]
 
 
+@explaining
 def from_dlpack(x: Any) -> Tensor:
     """A tensor with a copy of the elements of another library's array (PyTorch, JAX, CuPy on the CPU, ...).
 
@@ -281,4 +297,12 @@ def from_dlpack(x: Any) -> Tensor:
     >>> ag.from_dlpack(np.array([1.0, 2.0])).tolist()
     [1.0, 2.0]
     """
-    return e.alias(x) if isinstance(x, Tensor) else tensor(np.from_dlpack(x))
+    if isinstance(x, Tensor):
+        return e.alias(x)
+    try:
+        given = np.from_dlpack(x)
+    except (AttributeError, BufferError) as error:
+        raise TypeError(
+            f"a {type(x).__name__} cannot be handed over by DLPack ({error}): use ag.tensor(x)"
+        ) from None
+    return tensor(given)

@@ -1,5 +1,6 @@
 """Errors that say which operation, on what, where in the model, and how to mend it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -34,7 +35,8 @@ def explain(
     The context is added once, here: kernels and operations only say what is wrong and how to mend it.
     """
     if hasattr(error, EXPLAINED):
-        return error
+        named = re.search(rf"\b{re.escape(operation)}\b", str(error))
+        return error if named else _also_named(error, operation)
     text = str(error).removeprefix(f"{operation}: ")
     if "could not be broadcast" in text:
         text += ": counted from the last axis, sizes must be equal or 1; reshape or expand_dims one of them"
@@ -73,6 +75,17 @@ def check_callable(function: Any, name: str) -> None:
             f"{name}: {describe(function)} is not a function: give one that takes and returns arrays, "
             f"for example ag.{name}(lambda x: x * x)"
         )
+
+
+def _also_named(error: Exception, operation: str) -> Exception:
+    """The error of an operation inside another one, with the name of the one that the user called in front."""
+    kind = next((k for k in _KINDS if isinstance(error, k)), None)
+    if kind is None:
+        error.add_note(f"{operation}: raised inside it")
+        return error
+    named = kind(f"{operation}: {error}")
+    setattr(named, EXPLAINED, True)
+    return named
 
 
 class TracedValueError(TypeError):

@@ -1,10 +1,12 @@
 """Linear algebra: `ag.linalg`, after `numpy.linalg`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from autograd_core.ops import linalg as _l
+from autograd_core.primitive import explaining
 from autograd_core.public import public
 from autograd_core.tensor import Tensor, numpy_functions
 
@@ -18,6 +20,14 @@ svd: Callable[..., tuple[Tensor, Tensor, Tensor]] = public(_l.svd)  # pyright: i
 eigh: Callable[..., tuple[Tensor, Tensor]] = public(_l.eigh)  # pyright: ignore[reportAssignmentType]
 norm = public(_l.norm)
 
+
+def _svd_as_numpy(a: Any, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    return svd(a, full_matrices=full_matrices)
+
+
+_svd_as_numpy.__name__ = "svd"  # what its errors say
+
 numpy_functions.update(
-    {getattr(np.linalg, f.__name__): f for f in (solve, inv, det, slogdet, cholesky, qr, svd, eigh, norm)}
+    {getattr(np.linalg, f.__name__): f for f in (solve, inv, det, slogdet, cholesky, qr, eigh, norm)}
+    | {np.linalg.svd: explaining(_svd_as_numpy)}  # NumPy's default is the full matrices
 )

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from autograd_core.dtypes import Array
 from autograd_core.errors import explain, raise_from
 from autograd_core.tape import Failed, Node, Static, Value, apply, state
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 Joint = Callable[[Any, Sequence[Any], Node], Sequence[Any]]
 
 
@@ -250,10 +251,10 @@ def _explained(error: Exception, operation: str, names: Sequence[str], args: Seq
     return explained
 
 
-def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
+def explaining(function: Function) -> Function:
     """An operation composed of others, whose own errors say on what and where, as those of primitives do."""
     if isinstance(function, Primitive):
-        return function
+        return cast("Function", function)
     plain = inspect.unwrap(function)
     parameters = inspect.signature(plain).parameters.values()
     names = [p.name for p in parameters if _is_array(p)] or [p.name for p in parameters][:1]
@@ -265,4 +266,4 @@ def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             raise_from(_explained(error, plain.__name__, names, args), error)
 
-    return call
+    return cast("Function", call)

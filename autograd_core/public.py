@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array, unwritable
-from autograd_core.errors import check_callable
+from autograd_core.errors import check_callable, explain, raise_from
 from autograd_core.primitive import Primitive, explaining
-from autograd_core.tape import Value, apply, capturing
+from autograd_core.tape import Value, apply, capturing, state
 from autograd_core.tensor import Tensor, as_tensor
 
 _NUMBERS = (bool, int, float)
@@ -28,7 +28,11 @@ def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
     parameters = list(inspect.signature(plain).parameters.values())
     names = [p.name for p in parameters if p.annotation in (Array, "Array")]
     if parameters[0].name == "arrays":  # concat, stack: one sequence of arrays
-        return wraps(plain)(lambda arrays, *args, **params: function(_sequence(arrays), *args, **params))
+        return wraps(plain)(
+            lambda arrays, *args, **params: function(
+                _made(_sequence, arrays, plain.__name__, ["arrays"], [arrays]), *args, **params
+            )
+        )
     variadic = any(p.kind is p.VAR_POSITIONAL and p.name in names for p in parameters)
     leading = len(names)
     start = next(
@@ -37,6 +41,8 @@ def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
     simple = not start and not variadic and leading > 0  # tensors may be handed on as they come
 
+    convert = _composed_operands if composed else _operands
+
     @wraps(plain)
     def call(*args: Any, **params: Any) -> Any:
         if simple and _are_tensors(args[:leading], leading):
@@ -44,7 +50,8 @@ def public(function: Callable[..., Any]) -> Callable[..., Tensor]:
             return result if isinstance(result, Tensor) else _tensors(result)
         end = len(args) if variadic else start + leading
         inputs = [*args[start:end], *(params.pop(n) for n in names[len(args) - start :] if n in params)]
-        return _tensors(function(*args[:start], *_operands(inputs, composed), *args[end:], **params))
+        operands = _made(convert, inputs, call.__name__, names, inputs)
+        return _tensors(function(*args[:start], *operands, *args[end:], **params))
 
     call.__name__ = plain.__name__.strip("_")
     call.__signature__ = _public_signature(plain)  # pyright: ignore[reportAttributeAccessIssue]
@@ -72,10 +79,22 @@ def _public_signature(plain: Callable[..., Any]) -> inspect.Signature:
     return signature.replace(parameters=shown, return_annotation=returned)
 
 
-def _operands(values: list[Any], composed: bool) -> list[Any]:
+def _made(
+    convert: Callable[[Any], Any], given: Any, operation: str, names: list[str], values: list[Any]
+) -> Any:
+    """Arguments made tensors; an error on the way (a dtype, a list that is no array) names the operation."""
+    try:
+        return convert(given)
+    except Exception as error:
+        raise_from(explain(error, operation, names, values, state.module_path), error)
+
+
+def _composed_operands(values: list[Any]) -> list[Any]:
+    return [as_tensor(v) for v in values]
+
+
+def _operands(values: list[Any]) -> list[Any]:
     """Arrays and lists as tensors; numbers as they are, for primitives, unless nothing else gives a dtype."""
-    if composed:
-        return [as_tensor(v) for v in values]
     made = [v if isinstance(v, Value) or type(v) in _NUMBERS else as_tensor(v) for v in values]
     if any(isinstance(v, Value) for v in made):
         return made
@@ -109,7 +128,11 @@ class UserPrimitive(Primitive):
         arrays, statics = self.bind(args, params)
         if statics:
             statics = {name: _own(value) for name, value in statics.items()}
-        return apply(self, _operands(list(arrays), composed=False), statics)
+        return apply(
+            self,
+            _made(_operands, list(arrays), self.name, list(self.names(len(arrays))), list(arrays)),
+            statics,
+        )
 
 
 def _read_only(array: Any) -> Any:

@@ -17,7 +17,7 @@ from autograd_core.ops.elementwise import floor, minimum
 from autograd_core.ops.index import argsort
 from autograd_core.ops.shape import as_sizes
 from autograd_core.parameter import Buffer
-from autograd_core.primitive import Primitive
+from autograd_core.primitive import Primitive, explaining
 from autograd_core.tape import capturing
 from autograd_core.tensor import Tensor
 
@@ -74,6 +74,7 @@ def _draw(primitive: Primitive, shape: Any, dtype: DTypeLike | None) -> Tensor:
     return drawn
 
 
+@explaining
 def uniform(
     shape: int | Shape = (), low: float = 0.0, high: float = 1.0, dtype: DTypeLike | None = None
 ) -> Tensor:
@@ -87,6 +88,7 @@ def uniform(
     return drawn if (low, high) == (0.0, 1.0) else low + drawn * (high - low)
 
 
+@explaining
 def normal(
     shape: int | Shape = (), mean: float = 0.0, std: float = 1.0, dtype: DTypeLike | None = None
 ) -> Tensor:
@@ -100,6 +102,7 @@ def normal(
     return drawn if (mean, std) == (0.0, 1.0) else mean + drawn * std
 
 
+@explaining
 def bernoulli(p: float, shape: int | Shape = ()) -> Tensor:
     """True with probability p, else False.
 
@@ -112,6 +115,7 @@ def bernoulli(p: float, shape: int | Shape = ()) -> Tensor:
     return _draw(draws.uniform, shape, np.float32) < p
 
 
+@explaining
 def integers(low: int, high: int, shape: int | Shape = ()) -> Tensor:
     """Integers from low to high - 1, each equally likely (to within 2⁻⁵³ of the range).
 
@@ -125,6 +129,7 @@ def integers(low: int, high: int, shape: int | Shape = ()) -> Tensor:
     return minimum(low + floor(drawn * (high - low)).astype(np.int64), high - 1)
 
 
+@explaining
 def permutation(n: int) -> Tensor:
     """The integers from 0 to n - 1 in random order.
 

@@ -209,10 +209,19 @@ def _svd_rule(g: Any, out: Any, shapes: tuple[Shape]) -> Any:
     return result
 
 
+def _finite(x: Array) -> Array:
+    """x; LinAlgError where it has an infinity, with which LAPACK's iteration never ends."""
+    if np.isinf(x).any():
+        raise np.linalg.LinAlgError(
+            "SVD did not converge: an element is infinite; look for it with ag.isinf(x)"
+        )
+    return x
+
+
 @operation(_svd_rule)
 @on_one_blas_thread
 def _svd(x: Array) -> Array:
-    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    u, s, vh = np.linalg.svd(_finite(x), full_matrices=False)
     return np.concatenate([u.mT, s[..., None], vh], axis=-1)
 
 
@@ -232,7 +241,7 @@ def _no_full_rule(g: Any) -> Any:
 def _svd_full(x: Array) -> Array:
     """Everything in one row, as the three differ in shape."""
     batch, m, n = x.shape[:-2], *x.shape[-2:]
-    u, s, vh = np.linalg.svd(x)
+    u, s, vh = np.linalg.svd(_finite(x))
     return np.concatenate([u.reshape(*batch, m * m), s, vh.reshape(*batch, n * n)], axis=-1)
 
 
