@@ -8,6 +8,7 @@ import numpy as np
 import autograd_core as ag
 import nn
 from autograd_core.kernels import jit
+from autograd_core.kernels.store import Store
 from tools.soak.check import Check, Runs
 
 
@@ -69,7 +70,7 @@ def _entries() -> list[Path]:
     x = ag.ones((64, 1024), requires_grad=True)
     (ag.exp(x) * ag.tanh(x)).sum().backward()
     ag.conv(ag.ones((2, 8, 16, 16)), ag.ones((8, 8, 3, 3)), padding=1)
-    folder = jit.cache_folder()
+    folder = jit.store().path
     return sorted(folder.glob("*.nbc"), key=lambda p: (p.stat().st_size, p.name))[:40] if folder else []
 
 
@@ -77,7 +78,11 @@ def cache_damage(quick: bool) -> Runs:
     """Cut off and flipped copies of cache entries: none is ever read as an entry."""
     draw = np.random.default_rng(1)
     entries = _entries()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as root:
+        store = Store(Path(root), jit.cache_key())
+        store.write("first", b"")  # makes the folder
+        assert store.path is not None
+        assert store.read("first") == b""
         for turn in range(CACHE[quick]):
             if not entries:
                 yield "there is no kernel cache on this machine to damage"
@@ -89,10 +94,10 @@ def cache_damage(quick: bool) -> Runs:
                 damaged[bit // 8] ^= 1 << bit % 8
             else:
                 del damaged[int(draw.integers(len(damaged))) :]
-            path = Path(folder) / entries[turn % len(entries)].name
+            path = store.path / entries[turn % len(entries)].name
             path.write_bytes(damaged)
             path.chmod(0o600)
-            yield None if jit.read_entry(path) is None else f"a damaged copy of {path.name} was read"
+            yield None if store.read(path.name) is None else f"a damaged copy of {path.name} was read"
 
 
 FLIPS = {False: 3000, True: 300}
