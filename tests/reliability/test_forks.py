@@ -32,7 +32,7 @@ def step():
     assert [float(f(ag.ones((600, 600)))) for _ in range(3)] == [1440000] * 3
 def train():
     model = nn.Sequential(nn.Dense(300, 300), nn.ReLU(), nn.Dense(300, 10))
-    optimizer, losses = nn.SGD(model.parameters(), lr=0.1), []
+    optimizer, losses = nn.SGD(model.parameters(), lr=0.001), []
     for _ in range(3):
         loss = nn.cross_entropy(model(ag.ones((256, 300))), np.zeros(256, np.int64))
         optimizer.zero_grad()
