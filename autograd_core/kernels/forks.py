@@ -75,30 +75,31 @@ def _numba_locks() -> list[Any]:
     return found
 
 
-def _wait_for_imports() -> None:
-    """Wait until no other thread is in the middle of importing one of PACKAGES: the child could not import it."""
-    waited: set[str] = set()
-    while (
-        unfinished := {
-            name
-            for name, module in [*sys.modules.items()]
-            if name.partition(".")[0] in PACKAGES
-            and getattr(getattr(module, "__spec__", None), "_initializing", False)
-        }
-        - waited
-    ):
-        waited |= unfinished  # once each: this thread may be importing it itself
-        for name in unfinished:
-            with suppress(Exception):
-                import_module(name)  # Python waits here for the thread that imports it
+def _unfinished() -> set[str]:
+    """The modules of PACKAGES that some thread is in the middle of importing: a child could not import them."""
+    return {
+        name
+        for name, module in [*sys.modules.items()]
+        if name.partition(".")[0] in PACKAGES
+        and getattr(getattr(module, "__spec__", None), "_initializing", False)
+    }
 
 
 def _before() -> None:
-    _wait_for_imports()
     until = time.monotonic() + PATIENCE
-    for each in (compiling, *_numba_locks()):
-        taken = each.acquire(timeout=max(0.0, until - time.monotonic()))
-        (_held if taken else _missed).append(each)
+    waited: set[str] = set()
+    while True:
+        while unfinished := _unfinished() - waited:
+            waited |= unfinished  # once each: this thread may be importing it itself
+            for name in unfinished:
+                with suppress(Exception):
+                    import_module(name)  # Python waits here for the thread that imports it
+        for each in (compiling, *_numba_locks()):
+            taken = each.acquire(timeout=max(0.0, until - time.monotonic()))
+            (_held if taken else _missed).append(each)
+        if not _unfinished() - waited or time.monotonic() > until:
+            return
+        _after()  # an import that began meanwhile may want to compile
 
 
 def _after() -> None:

@@ -32,7 +32,7 @@ def step():
     assert [float(f(ag.ones((600, 600)))) for _ in range(3)] == [1440000] * 3
 def train():
     model = nn.Sequential(nn.Dense(300, 300), nn.ReLU(), nn.Dense(300, 10))
-    optimizer, losses = nn.SGD(model.parameters(), lr=0.1), []
+    optimizer, losses = nn.SGD(model.parameters(), lr=0.001), []
     for _ in range(3):
         loss = nn.cross_entropy(model(ag.ones((256, 300))), np.zeros(256, np.int64))
         optimizer.zero_grad()
@@ -172,15 +172,17 @@ def test_a_fork_while_another_thread_compiles_waits_for_no_lock(tmp_path):
 
 def test_a_fork_while_other_threads_compute_waits_for_no_lock():
     code = """
-        stop = []
+        stop, rounds = [], []
         def busy():
             x, f = ag.ones((300, 300)), ag.compile(lambda x: (x * 2).sum())
             while not stop:
                 ag.sum(x), f(x), ag.random.normal((30, 30)), x @ x
-        workers = [threading.Thread(target=busy) for _ in range(2)]
+                rounds.append(True)
+        workers = [threading.Thread(target=busy, daemon=True) for _ in range(2)]
         for worker in workers:
             worker.start()
-        time.sleep(1)
+        while len(rounds) < 10:  # all is imported and compiled
+            time.sleep(0.05)
         for _ in range(8):
             fork(lambda: (sums(), step(), ag.random.normal((3, 3)), ag.ones((300, 300)) @ ag.ones((300, 300))))
         stop.append(True)
