@@ -157,7 +157,7 @@ class Optimizer:
             return self.recorded_step()
         if self._compiles():
             return self.compiled()
-        return self._plain_step()
+        return self._careful_step() if self.foreign else self._plain_step(self.update)
 
     def _compiles(self) -> bool:
         """Whether the step is to run as a compiled program, which reads and writes each array once, in place.
@@ -171,25 +171,22 @@ class Optimizer:
             self.compiled = _compiled_step(self)
         return observer() is None and len(self.compiled.reasons) < MOST_VARIANTS
 
-    def _plain_step(self) -> None:
-        update = self.update
-        if self.foreign:  # it may raise halfway, and change what it is given
-            update = self._checked_update
-            before = [(state, state.array) for state in (*self.params, *self.buffers().values())]
-            try:
-                return self._step_with(update)
-            except BaseException:
-                for state_, array in before:
-                    state_.array = array
-                raise
-        return self._step_with(update)
+    def _careful_step(self) -> None:
+        """A plain step with an update of a user's own, which may raise halfway: then nothing has changed."""
+        before = [(owner, owner.array) for owner in (*self.params, *self.buffers().values())]
+        try:
+            self._plain_step(self._checked_update)
+        except BaseException:
+            for owner, array in before:
+                owner.array = array
+            raise
 
-    def _step_with(self, update: Any) -> None:
+    def _plain_step(self, update: Any) -> None:
         settings = self._values()
         counts = self.counts.array.tolist()
         # All at once: a gradient may be a parameter, which changes.
         grads = [None if (g := p.grad) is None else g.array for p in self.params]
-        due = max(t + (g is not None) for t, g in zip(counts, grads)) % SETTLING == 0
+        due = max([t + (g is not None) for t, g in zip(counts, grads)]) % SETTLING == 0
         known: dict[Any, list[Any]] = {}  # parameters mostly share count and dtype, so their rates too
         count, dtype, rates = -1, None, []
         for i, (p, moments) in enumerate(self.slots):
@@ -198,18 +195,13 @@ class Optimizer:
                 continue
             counts[i] = t = counts[i] + 1
             x = p.array
-            if grad.dtype is not x.dtype:
-                grad = grad.astype(x.dtype)
             if t != count or x.dtype is not dtype:
                 count, dtype = t, x.dtype
                 rates = known.get((t, dtype))
                 if rates is None:
-                    # 0-d arrays: NumPy takes a third of the time less with them than with Python floats.
-                    rates = [
-                        np.asarray(rate, dtype) if is_number(rate) else rate
-                        for rate in self._rates(t, settings)
-                    ]
-                    known[t, dtype] = rates
+                    rates = known[t, dtype] = self._scalars(t, settings, dtype)
+            if grad.dtype is not dtype and grad.dtype != dtype:
+                grad = grad.astype(dtype)
             # The arrays are ours: set as they are, where `assign` would first make tensors of them.
             if moments:
                 new, changed = update(x, grad, [m.array for m in moments], rates)
@@ -222,8 +214,19 @@ class Optimizer:
             replaced(p)
         self.counts.array = np.array(counts, np.int64)
 
+    def _scalars(self, t: int, settings: list[Any], dtype: Any) -> list[Any]:
+        """The rates as 0-d arrays: NumPy takes a third of the time less with them than with Python floats."""
+        if not self.foreign:
+            return [np.asarray(rate, dtype) for rate in self.rates(t, *settings)]
+        found = self._rates(t, settings)
+        return [np.asarray(rate, dtype) if is_number(rate) else rate for rate in found]
+
     def _values(self, buffers: bool = False) -> list[Any]:
         """The settings in their order: their numbers, or their buffers, which a captured step reads."""
+        if not self.foreign:
+            return (
+                list(self.settings.values()) if buffers else [s.array.item() for s in self.settings.values()]
+            )
         found: list[Any] = []
         for name in self.given:
             buffer = self.settings.get(name)

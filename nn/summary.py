@@ -100,9 +100,10 @@ def summary(model: Module, example: Any) -> Summary:
     Multiply-adds are counted from the operations that run, in layers or outside them, and stand in the row of the
     innermost module that they ran in. Counted are products that are added up: matrix products (`@`, `matmul`,
     `tensordot`, `vecdot`), `einsum` that sums over an index (pair after pair, in NumPy's order), and convolutions,
-    padding included, inside compiled functions too. Not counted: elementwise products (`outer` is one), sums, biases,
-    normalisation, activations, pooling, `linalg`'s decompositions and solvers, and primitives of one's own: a module
-    that has such defines `multiply_adds(inputs, output)`, which replaces what was counted in the module itself.
+    padding included; what compiled functions inside do is counted too. Not counted: elementwise products (`outer` is
+    one), sums, biases, normalisation, activations, pooling, and `linalg`'s decompositions and solvers. Nor are
+    primitives of one's own: a module that has some defines `multiply_adds(inputs, output)`, which replaces what was
+    counted in the module itself.
 
     The table fits the terminal, from 60 columns on.
 
