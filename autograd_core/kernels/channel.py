@@ -112,7 +112,7 @@ def moments(x: npt.NDArray) -> npt.NDArray:
 
 
 def _as_numpy(x: npt.NDArray, out: npt.NDArray) -> None:
-    """Mean and variance once more where the mean is not finite: ∞ less a block's mean of ∞ is NaN, but the mean is ∞."""
+    """NumPy's mean and variance where the mean is not finite: ∞ less a block's mean of ∞ would make it NaN."""
     with np.errstate(all="ignore"):
         for channel in np.flatnonzero(~np.isfinite(out[0])):
             out[:, channel] = np.mean(x[:, channel]), np.var(x[:, channel])

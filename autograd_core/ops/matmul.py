@@ -221,7 +221,7 @@ def dot(x: Array, y: Array) -> Array:
     return tensordot(x, y, axes=((-1,), (-min(y.ndim, 2),)))
 
 
-def tensordot(x: Array, y: Array, axes: int | Sequence[Any] = 2) -> Array:
+def tensordot(x: Array, y: Array, axes: Any = 2) -> Array:
     """The sum of products over several axes: the last `axes` of x with the first of y, or the two lists given.
 
     The result has the remaining axes of x, then those of y. Raises ValueError when paired axes differ in size.

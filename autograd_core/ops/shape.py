@@ -92,9 +92,8 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
     >>> ag.moveaxis(ag.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    arguments.axes(source), arguments.axes(destination)
-    sources = normalize_axis_tuple(source, x.ndim, "source")
-    targets = normalize_axis_tuple(destination, x.ndim, "destination")
+    sources = normalize_axis_tuple(arguments.axes(source), x.ndim, "source")
+    targets = normalize_axis_tuple(arguments.axes(destination), x.ndim, "destination")
     if len(sources) != len(targets):
         raise ValueError(f"{len(sources)} source axes but {len(targets)} destinations: give one for each")
     axes = [a for a in range(x.ndim) if a not in sources]

@@ -77,7 +77,7 @@ def _kinds(values):
 
 def _by_taps(x, w, stride, dilation, groups):
     """The plain sum of a convolution without padding: every tap's product with what it meets."""
-    batch, channels, *size = x.shape
+    batch, _, *size = x.shape
     outputs, inputs, *kernel = w.shape
     out = [(s - dilation * (k - 1) - 1) // stride + 1 for s, k in zip(size, kernel, strict=True)]
     x, w = x.reshape(batch, groups, inputs, *size), w.reshape(groups, outputs // groups, inputs, *kernel)
