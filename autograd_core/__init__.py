@@ -8,6 +8,7 @@
 tensor([2., 4., 6.], dtype=float32)
 """
 
+import os
 import sys
 from typing import Any
 
@@ -145,6 +146,12 @@ from autograd_core.tape import recording
 from autograd_core.tensor import Tensor
 from autograd_core.threads import get_num_threads, set_num_threads
 from autograd_core.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    raise ImportError(
+        "autograd_core computes with functions that numba compiles, and NUMBA_DISABLE_JIT="
+        f"{os.environ['NUMBA_DISABLE_JIT']} forbids it to: start Python without it (unset NUMBA_DISABLE_JIT)"
+    )
 
 memory.reuse()  # before the first arrays are freed
 

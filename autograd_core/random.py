@@ -13,6 +13,7 @@ import numpy as np
 from autograd_core.dtypes import Array, DTypeLike, Shape, check_dtype, default_dtype
 from autograd_core.kernels import forks
 from autograd_core.ops import random as draws
+from autograd_core.ops.arguments import integer
 from autograd_core.ops.elementwise import floor, minimum
 from autograd_core.ops.index import argsort
 from autograd_core.ops.shape import as_sizes
@@ -37,7 +38,7 @@ def seed(n: int) -> None:
     >>> bool((ag.random.uniform(3) == first).all())
     True
     """
-    stream.assign(np.array([int(n) % 2**64, 0], np.uint64))
+    stream.assign(np.array([integer("n", n) % 2**64, 0], np.uint64))
 
 
 def get_state() -> Array:
@@ -123,6 +124,7 @@ def integers(low: int, high: int, shape: int | Shape = ()) -> Tensor:
     >>> bool((ag.random.integers(0, 3, 100) < 3).all())
     True
     """
+    low, high = integer("low", low), integer("high", high)
     if high <= low:
         raise ValueError(f"integers: there is none in [{low}, {high}): high must exceed low")
     drawn = _draw(draws.uniform, shape, np.float64)

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 import autograd_core as ag
 from autograd_core import Parameter, Tensor
 from autograd_core.ops.conv import tuple_of
@@ -27,7 +29,7 @@ class _Convolution(Module):
     ) -> None:
         name = type(self).__name__
         sizes(name, in_channels=in_channels, out_channels=out_channels, groups=groups)
-        ndim = 2 if isinstance(kernel_size, int) else len(kernel_size)
+        ndim = 2 if isinstance(kernel_size, int | np.integer) else len(kernel_size)
         if not 1 <= ndim <= 3:
             raise ValueError(f"{name}: kernel_size {kernel_size!r} has {ndim} dimensions: give 1, 2 or 3")
         if in_channels % groups or out_channels % groups:

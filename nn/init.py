@@ -12,6 +12,8 @@ ReLU). Glorot, Bengio, "Understanding the difficulty of training deep feedforwar
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 import autograd_core as ag
 from autograd_core import Tensor
 from autograd_core.dtypes import DTypeLike
@@ -20,7 +22,7 @@ Size = int | Sequence[int]
 
 
 def _shape(shape: Size) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    return (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
 
 
 def fans(shape: Size) -> tuple[int, int]:

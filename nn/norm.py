@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 import autograd_core as ag
 from autograd_core import Buffer, Parameter, Tensor
 from autograd_core.ops.channel import Known
@@ -91,7 +93,7 @@ class LayerNorm(Module):
     """
 
     def __init__(self, shape: int | Sequence[int], epsilon: float = 1e-5) -> None:
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
         if not self.shape:
             raise ValueError("LayerNorm: shape is empty: give the sizes of the axes to normalise")
         for size in self.shape:

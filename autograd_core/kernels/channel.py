@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from autograd_core.kernels import channel_loops, checks
 from autograd_core.kernels.channel_loops import WIDE
-from autograd_core.kernels.launch import Kernel, scratch
+from autograd_core.kernels.launch import Kernel, all_finite, scratch
 from autograd_core.kernels.recorded import recorded
 
 _PIECE = 1 << 12  # elements of a row in a block, at most
@@ -105,7 +105,17 @@ def moments(x: npt.NDArray) -> npt.NDArray:
         return np.full((2, view[1]), np.nan, x.dtype.newbyteorder("="))
     blocks = _blocks(view)
     parts = _parts(3, channel_loops.row_moments, channel_loops.column_moments, blocks, view, _flat(x))
-    return _merged(parts, blocks)
+    out = _merged(parts, blocks)
+    if not all_finite(out):
+        _as_numpy(x, out)
+    return out
+
+
+def _as_numpy(x: npt.NDArray, out: npt.NDArray) -> None:
+    """NumPy's mean and variance where the mean is not finite: ∞ less a block's mean of ∞ would make it NaN."""
+    with np.errstate(all="ignore"):
+        for channel in np.flatnonzero(~np.isfinite(out[0])):
+            out[:, channel] = np.mean(x[:, channel]), np.var(x[:, channel])
 
 
 @recorded

@@ -80,7 +80,8 @@ def taken_down(
     kept: list[Any] = [found]
     return [
         _check(step, memory, found, kept) if isinstance(step, Check) else _launch(step, memory, kept)
-        for step in steps
+        # Checks come last: where one fails in a program, all is computed again, and no launch may write after that.
+        for step in sorted(steps, key=lambda step: isinstance(step, Check))
     ], kept
 
 

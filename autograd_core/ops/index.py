@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from autograd_core.dtypes import Array, Shape
+from autograd_core.ops.arguments import integer
 from autograd_core.ops.define import operation
 from autograd_core.ops.elementwise import where
 from autograd_core.ops.shape import reshape
@@ -110,10 +111,13 @@ def take(x: Array, indices: Index, axis: int | None = None) -> Array:
     >>> ag.take(ag.tensor([10.0, 20.0, 30.0]), ag.tensor([2, 0]))
     tensor([30., 10.], dtype=float32)
     """
+    if isinstance(indices, bool | np.bool_) or indices is None:
+        raise TypeError(f"take: indices are {indices!r}: give integers")
     if axis is None:
         x, axis = reshape(x, -1), 0
     chosen = static_index(list(indices) if isinstance(indices, tuple) else indices)
-    return getitem(x, index=(*(slice(None),) * normalize_axis_index(axis, x.ndim), chosen))
+    axis = normalize_axis_index(integer("axis", axis), x.ndim)
+    return getitem(x, index=(*(slice(None),) * axis, chosen))
 
 
 def _along(indices: Array, axis: int, shape: Shape) -> Index:
@@ -141,7 +145,7 @@ def take_along_axis(x: Array, indices: Index, axis: int = -1) -> Array:
         raise ValueError(
             f"take_along_axis: indices have {chosen.ndim} dimensions but x has {x.ndim}: give them the same"
         )
-    axis = normalize_axis_index(axis, x.ndim)
+    axis = normalize_axis_index(integer("axis", axis), x.ndim)
     return getitem(x, index=_along(chosen, axis, x.shape))
 
 

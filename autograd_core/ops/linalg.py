@@ -150,6 +150,10 @@ def norm(x: Array, ord: Order = None, axis: Axis = None, keepdims: bool = False)
     >>> ag.linalg.norm(ag.tensor([[3.0, 4.0], [0.0, 0.0]]), ord=1, axis=1)
     tensor([7., 0.], dtype=float32)
     """
+    if ord is not None and (
+        isinstance(ord, bool) or not isinstance(ord, int | float | np.integer | np.floating | str)
+    ):
+        raise TypeError(f"norm: ord is {ord!r} ({type(ord).__name__}): give a number, 'fro', 'nuc' or None")
     if x.dtype.kind != "f":
         x = x.astype("float64")
     if axis is None and ord is None:

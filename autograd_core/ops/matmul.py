@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array, Shape, as_array
+from autograd_core.ops.arguments import integer
 from autograd_core.ops.define import operation
 from autograd_core.ops.shape import broadcast_to, expand_dims, moveaxis, permute_dims, reshape
 from autograd_core.threads import one_blas_thread, run_blocks
@@ -220,7 +221,7 @@ def dot(x: Array, y: Array) -> Array:
     return tensordot(x, y, axes=((-1,), (-min(y.ndim, 2),)))
 
 
-def tensordot(x: Array, y: Array, axes: int | Sequence[Any] = 2) -> Array:
+def tensordot(x: Array, y: Array, axes: Any = 2) -> Array:
     """The sum of products over several axes: the last `axes` of x with the first of y, or the two lists given.
 
     The result has the remaining axes of x, then those of y. Raises ValueError when paired axes differ in size.
@@ -229,13 +230,14 @@ def tensordot(x: Array, y: Array, axes: int | Sequence[Any] = 2) -> Array:
     >>> ag.tensordot(ag.ones((2, 3, 4)), ag.ones((4, 3, 5)), axes=([1, 2], [1, 0])).shape
     (2, 5)
     """
-    if isinstance(axes, int | np.integer):
+    if np.ndim(axes) == 0:
+        axes = integer("axes", axes)
         if not 0 <= axes <= min(x.ndim, y.ndim):
             raise ValueError(f"tensordot: axes={axes}, but x has {x.ndim} axes and y has {y.ndim}")
         over_x, over_y = list(range(x.ndim - axes, x.ndim)), list(range(axes))
     else:
         over_x, over_y = (
-            [int(a) % value.ndim for a in ([given] if isinstance(given, int | np.integer) else given)]
+            [integer("an axis", a) % value.ndim for a in ([given] if np.ndim(given) == 0 else given)]
             for given, value in zip(axes, (x, y), strict=True)
         )
     sizes_x, sizes_y = [x.shape[a] for a in over_x], [y.shape[a] for a in over_y]
@@ -268,7 +270,7 @@ def vecdot(x: Array, y: Array, axis: int = -1) -> Array:
     >>> ag.vecdot(ag.tensor([[1.0, 2.0], [3.0, 4.0]]), ag.tensor([1.0, 10.0]))
     tensor([21., 43.], dtype=float32)
     """
-    if axis != -1:
+    if integer("axis", axis) != -1:
         x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
     return _vecdot(x, y)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autograd_core.dtypes import Array, Axis, Shape
+from autograd_core.ops import arguments
 from autograd_core.ops.define import operation
 from autograd_core.ops.elementwise import (
     as_float,
@@ -28,6 +29,7 @@ _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes as sorted non-negative numbers; None means all. Raises AxisError when one is out of range."""
+    axis = arguments.axes(axis)
     chosen = range(ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
     for a in chosen:
         if not -ndim <= a < ndim:
@@ -123,6 +125,10 @@ def _var_rule(g: Any, x: Any, axis: Axis, correction: float, keepdims: bool) -> 
 
 def _divisor(shape: Shape, axis: Axis, correction: float) -> float:
     """What a variance's sum of squares is divided by; 0, not less, where there are fewer elements than `correction`."""
+    if isinstance(correction, bool) or not isinstance(correction, int | float | np.integer | np.floating):
+        raise TypeError(
+            f"correction is {correction!r} ({type(correction).__name__}): give a number, 0 or 1, say"
+        )
     return builtins.max(count(shape, axis) - correction, 0)
 
 

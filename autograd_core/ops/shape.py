@@ -13,6 +13,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autograd_core.dtypes import Array, Shape
+from autograd_core.ops import arguments
+from autograd_core.ops.arguments import integer
 from autograd_core.ops.define import elementwise, operation
 from autograd_core.ops.elementwise import where
 from autograd_core.tape import Value
@@ -21,8 +23,17 @@ from autograd_core.tape import Value
 def as_sizes(sizes: Any) -> Shape:
     """One integer, or several, of Python or NumPy, as a tuple."""
     if type(sizes) is tuple:
-        return tuple(map(operator.index, sizes))
-    return (operator.index(sizes),) if np.ndim(sizes) == 0 else tuple(operator.index(size) for size in sizes)
+        return tuple(map(_size, sizes))
+    return (_size(sizes),) if np.ndim(sizes) == 0 else tuple(map(_size, sizes))
+
+
+def _size(value: Any) -> int:
+    """One integer; whatever has `__index__` is one, but no boolean."""
+    return (
+        value
+        if type(value) is int
+        else operator.index(integer("a size", value) if isinstance(value, bool) else value)
+    )
 
 
 _SMALL = 4096  # elements below which filling an array (1.7 µs for 3,200) beats NumPy's broadcast view (8 µs)
@@ -81,8 +92,8 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
     >>> ag.moveaxis(ag.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    sources = normalize_axis_tuple(source, x.ndim, "source")
-    targets = normalize_axis_tuple(destination, x.ndim, "destination")
+    sources = normalize_axis_tuple(arguments.axes(source), x.ndim, "source")
+    targets = normalize_axis_tuple(arguments.axes(destination), x.ndim, "destination")
     if len(sources) != len(targets):
         raise ValueError(f"{len(sources)} source axes but {len(targets)} destinations: give one for each")
     axes = [a for a in range(x.ndim) if a not in sources]
@@ -99,7 +110,7 @@ def squeeze(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
     >>> ag.squeeze(ag.zeros((2, 1, 3)), axis=1).shape
     (2, 3)
     """
-    return np.squeeze(x, axis=axis)
+    return np.squeeze(x, axis=arguments.axes(axis))
 
 
 @operation(lambda g, shapes: reshape(g, shapes[0]), kind="view")
@@ -110,7 +121,7 @@ def expand_dims(x: Array, axis: int | tuple[int, ...] = 0) -> Array:
     >>> ag.expand_dims(ag.zeros(3), axis=0).shape
     (1, 3)
     """
-    return np.expand_dims(x, axis)
+    return np.expand_dims(x, arguments.axes(axis))
 
 
 @elementwise(lambda g: g)
@@ -177,15 +188,15 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     >>> [part.shape for part in ag.split(ag.zeros((2, 8)), 4, axis=1)]
     [(2, 2), (2, 2), (2, 2), (2, 2)]
     """
-    axis = normalize_axis_index(axis, x.ndim)
+    axis = normalize_axis_index(integer("axis", axis), x.ndim)
     size = x.shape[axis]
-    if isinstance(indices_or_sections, int | np.integer):
-        parts = int(indices_or_sections)
+    if np.ndim(indices_or_sections) == 0:
+        parts = integer("indices_or_sections", indices_or_sections)
         if parts < 1 or size % parts:
             raise ValueError(f"split: {parts} equal parts do not fit axis {axis} of size {size}")
         cuts = [size // parts * i for i in range(1, parts)]
     else:
-        cuts = list(indices_or_sections)
+        cuts = [integer("an index to split at", cut) for cut in indices_or_sections]
     before = (slice(None),) * axis
     return [x[(*before, slice(a, b))] for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
 
@@ -198,7 +209,7 @@ def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
     >>> ag.flip(ag.tensor([1.0, 2.0, 3.0]))
     tensor([3., 2., 1.], dtype=float32)
     """
-    return np.flip(x, axis=axis)
+    return np.flip(x, axis=arguments.axes(axis))
 
 
 def _negated(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
@@ -217,16 +228,15 @@ def roll(x: Array, shift: int | Sequence[int] = 0, axis: int | Sequence[int] | N
     >>> ag.roll(ag.tensor([1.0, 2.0, 3.0]), 1)
     tensor([3., 1., 2.], dtype=float32)
     """
-    return _roll(x, shift=_unchanging(shift), axis=_unchanging(axis))
+    shift, axis = _unchanging(shift), arguments.axes(_unchanging(axis))
+    for each in shift if isinstance(shift, tuple) else (shift,):
+        integer("shift", each)
+    return _roll(x, shift=shift, axis=axis)
 
 
 def _unchanging(sizes: Any) -> Any:
-    """A list or array of integers as a tuple, which its owner cannot change before the backward pass."""
-    return (
-        tuple(map(operator.index, sizes))
-        if isinstance(sizes, list | np.ndarray) and np.ndim(sizes)
-        else sizes
-    )
+    """A list or array of sizes as a tuple, which its owner cannot change before the backward pass."""
+    return tuple(sizes) if isinstance(sizes, list | np.ndarray) and np.ndim(sizes) else sizes
 
 
 def _pad_rule(g: Any, shapes: Sequence[Shape], widths: Sequence[tuple[int, int]]) -> Any:
@@ -287,9 +297,12 @@ def repeat(x: Array, repeats: int | Sequence[int], axis: int | None = None) -> A
     >>> ag.repeat(ag.tensor([1.0, 2.0]), 2)
     tensor([1., 1., 2., 2.], dtype=float32)
     """
+    counts = np.asarray(repeats)
+    if counts.dtype.kind not in "iu" and counts.size:
+        raise TypeError(f"repeats is {repeats!r}: give an integer, or one for each element")
     if axis is None:
         x, axis = reshape(x, -1), 0
-    axis = normalize_axis_index(axis, x.ndim)
+    axis = normalize_axis_index(integer("axis", axis), x.ndim)
     positions = np.repeat(np.arange(x.shape[axis]), repeats)
     return x[(*(slice(None),) * axis, positions)]
 
@@ -308,7 +321,7 @@ def tril(x: Array, k: int = 0) -> Array:
     tensor([[1., 0.],
             [1., 1.]], dtype=float32)
     """
-    return _triangle(x, np.tri(*x.shape[-2:], k=k, dtype=bool))
+    return _triangle(x, np.tri(*x.shape[-2:], k=integer("k", k), dtype=bool))
 
 
 def triu(x: Array, k: int = 0) -> Array:
@@ -319,4 +332,4 @@ def triu(x: Array, k: int = 0) -> Array:
     tensor([[1., 1.],
             [0., 1.]], dtype=float32)
     """
-    return _triangle(x, ~np.tri(*x.shape[-2:], k=k - 1, dtype=bool))
+    return _triangle(x, ~np.tri(*x.shape[-2:], k=integer("k", k) - 1, dtype=bool))
