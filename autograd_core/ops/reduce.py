@@ -155,6 +155,8 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     if x.dtype.kind != "f":
         x = astype(x, dtype=np.prod(np.empty(0, x.dtype)).dtype)  # NumPy multiplies small integers in int64
     axes = axes_of(axis, x.ndim)
+    if not isinstance(keepdims, int | np.integer | np.bool_):
+        raise TypeError(f"keepdims is a {type(keepdims).__name__}: give True or False")
     kept = [a for a in range(x.ndim) if a not in axes]
     factors = count(x.shape, axes)
     rows = reshape(permute_dims(x, (*axes, *kept)), (factors, *(x.shape[a] for a in kept)))
