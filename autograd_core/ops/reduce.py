@@ -4,6 +4,7 @@
 # A rule may name the operation it belongs to: at run time the name is there, pyright sees a circle.
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,14 @@ from autograd_core.ops.shape import broadcast_to, concat, flip, pad, permute_dim
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes as sorted non-negative numbers; None means all. Raises AxisError when one is out of range."""
-    chosen = range(ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
+    chosen = range(ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
+    chosen = [operator.index(a) for a in chosen]
     for a in chosen:
         if not -ndim <= a < ndim:
             raise np.exceptions.AxisError(
                 f"axis {a} is out of range for {ndim} dimensions: use {-ndim} to {ndim - 1}"
             )
-    found = sorted(int(a) % ndim for a in chosen)
+    found = sorted(a % ndim for a in chosen)
     if len(set(found)) != len(found):
         raise ValueError(f"axis {axis} names an axis twice")
     return tuple(found)

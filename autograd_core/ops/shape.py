@@ -81,6 +81,8 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
     >>> ag.moveaxis(ag.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
+    if isinstance(source, set | dict) or isinstance(destination, set | dict):
+        raise TypeError("axes stand in an order: give integers, or tuples of them")
     sources = normalize_axis_tuple(source, x.ndim, "source")
     targets = normalize_axis_tuple(destination, x.ndim, "destination")
     if len(sources) != len(targets):
@@ -277,6 +279,8 @@ def repeat(x: Array, repeats: int | Sequence[int], axis: int | None = None) -> A
     if axis is None:
         x, axis = reshape(x, -1), 0
     axis = normalize_axis_index(axis, x.ndim)
+    if np.asarray(repeats).dtype.kind not in "iub":
+        raise TypeError(f"repeats are {np.asarray(repeats).dtype}: give integers")
     positions = np.repeat(np.arange(x.shape[axis]), repeats)
     return x[(*(slice(None),) * axis, positions)]
 
