@@ -182,7 +182,17 @@ def _conv(x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, 
         if x.dtype.kind != "f" and w.dtype.kind != "f"
         else np.result_type(x, w)
     )
-    return naive.conv_forward(x.astype(dtype), w.astype(dtype), **how)
+    return _padded_conv(x.astype(dtype), w.astype(dtype), **how)
+
+
+def _padded_conv(x: Any, w: Any, *, padding: Any, **how: Any) -> Any:
+    """Padding stands for zeros, with which weights are multiplied: NaN and infinities among them give NaN."""
+    wide = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    return naive.conv_forward(wide, w, padding=(0,) * len(padding), **how)
+
+
+def _padded_bias(x: Any, w: Any, b: Any, **how: Any) -> Any:
+    return _padded_conv(x, w, **how) + b.reshape(-1, *(1,) * (x.ndim - 2))
 
 
 def _conv_transpose(
@@ -285,6 +295,8 @@ OPERATION_TWINS: dict[str, Callable[..., Any]] = {
     "place": _place,
     "cross_entropy_grad": _cross_entropy_grad,
     "cholesky": _cholesky,
+    "conv": _padded_conv,
+    "conv_bias": _padded_bias,
     "einsum": _einsum,
     "eigh": lambda a: s._packed_eigh(_symmetric(a)),
 }
