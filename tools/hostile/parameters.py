@@ -192,7 +192,7 @@ def _meanings(value: Any, annotation: str, default: Any) -> Iterator[Any]:
         yield None
     elif type(value) is int:
         yield value  # an integer means itself: its range is checked by the eager part's shapes
-    elif index is not None and not np.ndim(value):
+    elif index is not None and not getattr(value, "ndim", 0):
         done = attempt(index, [value], {})
         if done.error is None:
             yield int(done.value)
