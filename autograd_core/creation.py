@@ -1,13 +1,14 @@
 """Tensors made from data or from nothing, after the Python array API standard."""
 
-from typing import Any
+from functools import wraps
+from typing import Any, cast
 
 import numpy as np
 
 from autograd_core.dtypes import DTypeLike, as_array, check_dtype, default_dtype, kept
 from autograd_core.ops import elementwise as e
 from autograd_core.ops import shape as shaping
-from autograd_core.primitive import explaining
+from autograd_core.primitive import Function, explaining
 from autograd_core.tape import Value, capturing, state
 from autograd_core.tensor import Tensor
 
@@ -195,7 +196,21 @@ def full_like(x: Any, fill_value: Any, dtype: DTypeLike | None = None, requires_
     return full(like.shape, fill_value, like.dtype if dtype is None else dtype, requires_grad)
 
 
+def _of_reals(function: Function) -> Function:
+    """TypeError for bounds that are complex numbers, or None for the first."""
+
+    @wraps(function)
+    def call(start: Any, *args: Any, **params: Any) -> Any:
+        for bound in (start, *args[:2], *params.values()):
+            if isinstance(bound, complex | np.complexfloating) or start is None:
+                raise TypeError("the bounds must be real numbers: give start and stop as integers or floats")
+        return function(start, *args, **params)
+
+    return cast("Function", call)
+
+
 @explaining
+@_of_reals
 def arange(
     start: float,
     stop: float | None = None,
@@ -221,6 +236,7 @@ def arange(
 
 
 @explaining
+@_of_reals
 def linspace(
     start: float,
     stop: float,

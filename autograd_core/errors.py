@@ -45,6 +45,8 @@ def explain(
     where = f" · in {module_path}" if module_path else ""
     message = f"{operation}: {text} · {arguments}{where}"
     kind = next((k for k in _KINDS if isinstance(error, k)), None)
+    if isinstance(error, AttributeError) and any(isinstance(value, int | float) for value in values):
+        kind = TypeError  # a plain number where the operation needs an array
     if kind is None:
         error.add_note(message)
         explained = error

@@ -102,6 +102,8 @@ def _operands(values: list[Any]) -> list[Any]:
 
 
 def _sequence(arrays: Any) -> Any:
+    if isinstance(arrays, str | bytes | set | dict):
+        raise TypeError(f"a {type(arrays).__name__} is no list of arrays: give [x, y]")
     return arrays if isinstance(arrays, Value) else [as_tensor(a) for a in arrays]
 
 

@@ -87,14 +87,14 @@ def _scale_shift_rules(wanted: Sequence[int]) -> Callable[..., Any]:
     def rule(g: Any, x: Any, centre: Any, scale: Any) -> list[Any]:
         sums = channel_sums(g, x, centre)
         dx = scale_shift(g, 0.0, scale, 0.0) if 0 in wanted else None
-        return [dx, -scale * sums[0], sums[1], sums[0]]
+        return [dx, scale * -sums[0], sums[1], sums[0]]
 
     return rule
 
 
 @operation(
     lambda g, scale: scale_shift(g, 0.0, scale, 0.0),
-    lambda g, scale: -scale * sum(g, axis=_axes(g)),
+    lambda g, scale: scale * -sum(g, axis=_axes(g)),
     lambda g, x, centre: channel_sums(g, x, centre)[1],
     lambda g: sum(g, axis=_axes(g)),
     joint=_scale_shift_rules,
@@ -141,7 +141,7 @@ def channel_sums(g: Array, x: Array, centre: Array) -> Array:
 @operation(
     lambda u, a: scale_shift(u, 0.0, a, 0.0),
     lambda u, b: scale_shift(u, 0.0, b, 0.0),
-    lambda u, b: -b * sum(u, axis=_axes(u)),
+    lambda u, b: b * -sum(u, axis=_axes(u)),
     lambda u, g: channel_sums(u, g, 0.0)[1],
     lambda u, x, centre: channel_sums(u, x, centre)[1],
     lambda u: sum(u, axis=_axes(u)),

@@ -94,6 +94,11 @@ def remainder(x: Array, y: Array) -> Array:
     return np.remainder(x, y)
 
 
+def _as_wide(x: Any, g: Any) -> Any:
+    """Integers as floats like the cotangent: of 8 bits NumPy's log is float16, and their squares wrap around."""
+    return x.astype(g.dtype) if hasattr(x, "dtype") and x.dtype.kind != "f" else x
+
+
 def _power_base_rule(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, int | float):
         return g * (y * x ** (y - 1)) if y else zeros_like(g)
@@ -101,7 +106,7 @@ def _power_base_rule(g: Any, x: Any, y: Any) -> Any:
     return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
 
 
-@elementwise(_power_base_rule, lambda g, x, out: g * out * log(where(x == 0, 1, x)))
+@elementwise(_power_base_rule, lambda g, x, out: g * out * log(where(x == 0, 1, _as_wide(x, g))))
 def power(x: Array, y: Array) -> Array:
     """x to the power y. The exponent's derivative at x = 0 is taken as 0."""
     if type(y) in (int, float) and y == 3 and getattr(getattr(x, "dtype", None), "kind", "") == "f":
@@ -218,8 +223,8 @@ def atan(x: Array) -> Array:
 
 
 @elementwise(
-    lambda g, y, x: g * x / (square(x) + square(y)),
-    lambda g, y, x: -g * y / (square(x) + square(y)),
+    lambda g, y, x: g * x / (square(_as_wide(x, g)) + square(_as_wide(y, g))),
+    lambda g, y, x: -g * y / (square(_as_wide(x, g)) + square(_as_wide(y, g))),
 )
 def atan2(y: Array, x: Array) -> Array:
     """The angle in [-π, π] of the point (x, y), the ordinate first."""

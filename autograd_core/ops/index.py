@@ -104,6 +104,16 @@ def setitem(x: Array, value: Array, index: Index = ()) -> Array:
     return out
 
 
+def _integers(indices: Index) -> Any:
+    """Indices that are integers: no mask, no slice, no None."""
+    chosen = static_index(list(indices) if isinstance(indices, tuple) else indices)
+    kind = np.asarray(chosen).dtype
+    if kind.kind not in "iu":
+        what = "a mask: use x[mask]" if kind.kind == "b" else f"{type(indices).__name__}: give integers"
+        raise TypeError(f"indices are {what}")
+    return chosen
+
+
 def take(x: Array, indices: Index, axis: int | None = None) -> Array:
     """The slices of x at integer `indices` along `axis` (None: of the flattened x). Raises IndexError out of range.
 
@@ -115,7 +125,7 @@ def take(x: Array, indices: Index, axis: int | None = None) -> Array:
         raise TypeError(f"take: indices are {indices!r}: give integers")
     if axis is None:
         x, axis = reshape(x, -1), 0
-    chosen = static_index(list(indices) if isinstance(indices, tuple) else indices)
+    chosen = _integers(indices)
     axis = normalize_axis_index(integer("axis", axis), x.ndim)
     return getitem(x, index=(*(slice(None),) * axis, chosen))
 
@@ -140,7 +150,7 @@ def take_along_axis(x: Array, indices: Index, axis: int = -1) -> Array:
     tensor([[2.],
             [3.]], dtype=float32)
     """
-    chosen = static_index(list(indices) if isinstance(indices, tuple) else indices)
+    chosen = np.asarray(_integers(indices))
     if chosen.ndim != x.ndim:
         raise ValueError(
             f"take_along_axis: indices have {chosen.ndim} dimensions but x has {x.ndim}: give them the same"

@@ -5,6 +5,7 @@ derivative results for forward and reverse mode algorithmic differentiation".
 """
 
 import math
+import operator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -161,9 +162,9 @@ def norm(x: Array, ord: Order = None, axis: Axis = None, keepdims: bool = False)
     axes = (
         tuple(range(x.ndim))
         if axis is None
-        else (axis,)
-        if isinstance(axis, int | np.integer)
         else tuple(axis)
+        if isinstance(axis, tuple | list)
+        else (operator.index(axis),)
     )
     axes_of(axes, x.ndim)
     axes = tuple(a % x.ndim for a in axes)

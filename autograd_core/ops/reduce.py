@@ -30,13 +30,13 @@ _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes as sorted non-negative numbers; None means all. Raises AxisError when one is out of range."""
     axis = arguments.axes(axis)
-    chosen = range(ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
+    chosen = range(ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
     for a in chosen:
         if not -ndim <= a < ndim:
             raise np.exceptions.AxisError(
                 f"axis {a} is out of range for {ndim} dimensions: use {-ndim} to {ndim - 1}"
             )
-    found = sorted(int(a) % ndim for a in chosen)
+    found = sorted(a % ndim for a in chosen)
     if len(set(found)) != len(found):
         raise ValueError(f"axis {axis} names an axis twice")
     return tuple(found)
@@ -181,6 +181,8 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     if x.dtype.kind != "f":
         x = astype(x, dtype=np.prod(np.empty(0, x.dtype)).dtype)  # NumPy multiplies small integers in int64
     axes = axes_of(axis, x.ndim)
+    if not isinstance(keepdims, int | np.integer | np.bool_):
+        raise TypeError(f"keepdims is a {type(keepdims).__name__}: give True or False")
     kept = [a for a in range(x.ndim) if a not in axes]
     factors = count(x.shape, axes)
     rows = reshape(permute_dims(x, (*axes, *kept)), (factors, *(x.shape[a] for a in kept)))

@@ -86,7 +86,7 @@ def _cells_of(subject: Subject, number: int, quick: bool) -> Iterator[tuple[str,
         if quick and not kind.quick:
             continue
         if internal(subject) and (
-            kind.group == "value" or (kind.group == "dtype" and kind.name[:5] != "float")
+            kind.group in ("value", "size") or (kind.group == "dtype" and kind.name[:5] != "float")
         ):
             continue  # rules call it with floats only, and what it makes of NaN is seen in the gradients
         if kind.name == "tall" and "conv" in subject.name:
@@ -303,6 +303,8 @@ def _gradient(subject: Subject, cell: Cell, args: Args, kind: Kind, changed: dic
     want = attempt(gradients, [subject, wide, params], {})
     if want.error is not None:
         return Verdict("bad", f"a gradient, where a plain float64 copy raises {want.error}")
+    # Statistics of 8- and 16-bit integers are float32, whatever the other operands are.
+    narrow = narrow or ("normalise" in subject.name and cell.kind.startswith(("int", "uint", "bool")))
     limit = tolerance(subject.name, narrow or single(args), gradient=True)
     for p, g in found.items():
         other = want.value[0].get(p)

@@ -182,7 +182,17 @@ def _conv(x: Any, w: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, 
         if x.dtype.kind != "f" and w.dtype.kind != "f"
         else np.result_type(x, w)
     )
-    return naive.conv_forward(x.astype(dtype), w.astype(dtype), **how)
+    return _padded_conv(x.astype(dtype), w.astype(dtype), **how)
+
+
+def _padded_conv(x: Any, w: Any, *, padding: Any, **how: Any) -> Any:
+    """Padding stands for zeros, with which weights are multiplied: NaN and infinities among them give NaN."""
+    wide = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    return naive.conv_forward(wide, w, padding=(0,) * len(padding), **how)
+
+
+def _padded_bias(x: Any, w: Any, b: Any, **how: Any) -> Any:
+    return _padded_conv(x, w, **how) + b.reshape(-1, *(1,) * (x.ndim - 2))
 
 
 def _conv_transpose(
@@ -251,13 +261,24 @@ def _cross_entropy_grad(g: Any, x: Any, labels: Any) -> Any:
     return s._softmax(x, 1) * g[:, None] - _place(g, labels, x.shape[1])
 
 
+def _symmetric(a: Any) -> Any:
+    """The symmetric part, which is what the engine decomposes; integers in float64 as NumPy."""
+    a = a if a.dtype.kind == "f" else a.astype(np.float64)
+    return (a + np.swapaxes(a, -1, -2)) / 2
+
+
+def _einsum(*operands: Any, subscripts: str) -> Any:
+    """Several operands pairwise, as the engine does: what infinities make of a sum depends on the order."""
+    return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
+
+
 def _eigh(a: Any) -> Any:
     """Of the symmetric part, as the engine takes it."""
-    return np.linalg.eigh((a + np.swapaxes(a, -1, -2)) / 2)
+    return np.linalg.eigh(_symmetric(a))
 
 
 def _cholesky(a: Any) -> Any:
-    return np.linalg.cholesky((a + np.swapaxes(a, -1, -2)) / 2)
+    return np.linalg.cholesky(_symmetric(a))
 
 
 TWINS |= {
@@ -265,6 +286,8 @@ TWINS |= {
     "unique_values": lambda x: np.unique(x, equal_nan=False),
     "linalg.eigh": _eigh,
     "linalg.cholesky": _cholesky,
+    "linalg.slogdet": np.linalg.slogdet,
+    "linalg.qr": np.linalg.qr,
 }
 # Where the table of samples multiplies by zeros, which is not the same for NaN and infinity.
 OPERATION_TWINS: dict[str, Callable[..., Any]] = {
@@ -272,11 +295,14 @@ OPERATION_TWINS: dict[str, Callable[..., Any]] = {
     "place": _place,
     "cross_entropy_grad": _cross_entropy_grad,
     "cholesky": _cholesky,
-    "eigh": lambda a: s._packed_eigh((a + np.swapaxes(a, -1, -2)) / 2),
+    "conv": _padded_conv,
+    "conv_bias": _padded_bias,
+    "einsum": _einsum,
+    "eigh": lambda a: s._packed_eigh(_symmetric(a)),
 }
 # Twins that are NumPy's own functions with other arguments: their dtypes count.
-for _name in ("pad", "setitem", "getitem", "scatter", "concat", "permute_dims", "einsum", "linear"):
+for _name in ("pad", "setitem", "getitem", "scatter", "concat", "permute_dims", "einsum", "linear", "power"):
     if _name in s.REFERENCES:
         s.REFERENCES[_name].__module__ = "numpy"
-for _twin in (_argsort, _sort, _std, _eigh, _cholesky):
+for _twin in (_argsort, _sort, _std, _eigh, _cholesky, _einsum):
     _twin.__module__ = "numpy"

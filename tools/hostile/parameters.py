@@ -1,5 +1,6 @@
 """Bad parameters of every public function: each is a named error, or means what NumPy makes of it."""
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -185,12 +186,13 @@ def _meanings(value: Any, annotation: str, default: Any) -> Iterator[Any]:
     """Plain values that this one may stand for: what the same call with them gives is right."""
     index: Callable[[Any], int] | None = getattr(type(value), "__index__", None)
     if "bool" in annotation:
-        yield from [bool(value)] if _is_a_number(value) and np.size(value) == 1 else []
+        with contextlib.suppress(Exception):
+            yield bool(value)  # a truth value is Python's
     if value is None and default is None:
         yield None
     elif type(value) is int:
         yield value  # an integer means itself: its range is checked by the eager part's shapes
-    elif index is not None:
+    elif index is not None and not getattr(value, "ndim", 0):
         done = attempt(index, [value], {})
         if done.error is None:
             yield int(done.value)
@@ -199,6 +201,8 @@ def _meanings(value: Any, annotation: str, default: Any) -> Iterator[Any]:
         if all(type(v) is int for v in plain):
             yield plain
             yield list(plain)
+    elif isinstance(value, list | tuple) and np.ndim(value) > 1 and np.asarray(value).dtype.kind == "i":
+        yield np.asarray(value)
 
 
 def _short(value: Any) -> str:

@@ -157,7 +157,7 @@ def _functions_of(module: Any, prefix: str) -> dict[str, Call]:
         own = value is shown and (
             module is functions or module is linalg or getattr(value, "__module__", "") == module.__name__
         )
-        if plain and own and name != "public":
+        if plain and own and value.__module__ not in ("autograd_core.public", "autograd_core.primitive"):
             found[f"{prefix}{name}"] = value
     return found
 

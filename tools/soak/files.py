@@ -15,7 +15,7 @@ from tools.soak.check import Check, Runs
 def small_model(seed: int) -> nn.Module:
     """A model whose checkpoint has about a thousand bytes."""
     ag.random.seed(seed)
-    return nn.Sequential(nn.Dense(3, 4), nn.ReLU(), nn.Dense(4, 2))
+    return nn.Sequential(nn.Dense(6, 16), nn.ReLU(), nn.Dense(16, 4))
 
 
 def _loads(path: Path, saved: dict[str, np.ndarray]) -> str | None:

@@ -43,8 +43,10 @@ def parameters(quick: bool) -> Runs:
     weights = [nn.Parameter(np.array([float(i % 7)], np.float32)) for i in range(count)]
     for make in (lambda p: nn.SGD(p, lr=0.1, momentum=0.9), lambda p: nn.Adam(p, lr=0.1)):
         optimizer = make(weights)
-        total = ag.concat(weights)
-        (total * total).sum().backward()
+        total = weights[0] * weights[0]
+        for weight in weights[1:]:
+            total = total + weight * weight
+        total.sum().backward()
         optimizer.step()
         optimizer.zero_grad()
         finite = all(np.isfinite(w.numpy()).all() for w in weights)

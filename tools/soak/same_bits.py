@@ -49,11 +49,11 @@ def _cases() -> Iterator[Case]:
                     (x, (x[1], 3, *w[2:])),
                     dtype,
                 )
-        for shape in [(8, 16, 24, 24), (3, 5, 31, 29), (4, 8, 500), (2, 3, 12, 14, 16)]:
+        for shape in [(8, 16, 24, 24), (3, 5, 31, 29), (4, 8, 500), (2, 3, 12, 14, 16), (16, 3, 40, 36)]:
             for pool in (ag.max_pool, ag.avg_pool):
                 for how in ({}, {"stride": 1}, {"padding": 1}):
                     yield f"{pool.__name__} {how}", lambda x, p=pool, how=how: p(x, 3, **how), (shape,), dtype
-        for shape in [(64, 32, 12, 12), (500, 40), (16, 8, 900)]:
+        for shape in [(64, 32, 12, 12), (500, 40), (16, 8, 900), (33, 17, 29, 5), (7, 64, 50), (1000, 129)]:
             yield "moments", ag.moments, (shape,), dtype
             yield "normalise", ag.normalise, (shape, (shape[1],), (shape[1],)), dtype
 
