@@ -27,9 +27,9 @@ class Dropout(Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """x with a random part set to 0 in training, x itself in evaluation."""
+        """x with a random part set to 0 in training, the same numbers as x in evaluation."""
         if not self.training or self.rate == 0:
-            return x
+            return +x  # another tensor: y[0] = 9 must not change x
         kept = 1 - self.rate
         # A float mask to multiply by: choosing with `where` costs ten times as much (branches on random bits).
         mask = ag.random.bernoulli(kept, x.shape).astype(x.dtype) * (1 / kept)

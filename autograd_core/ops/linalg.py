@@ -5,7 +5,6 @@ derivative results for forward and reverse mode algorithmic differentiation".
 """
 
 import math
-import operator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -159,15 +158,9 @@ def norm(x: Array, ord: Order = None, axis: Axis = None, keepdims: bool = False)
         x = x.astype("float64")
     if axis is None and ord is None:
         return reduce.norm(x, axis=None, keepdims=keepdims)
-    axes = (
-        tuple(range(x.ndim))
-        if axis is None
-        else tuple(axis)
-        if isinstance(axis, tuple | list)
-        else (operator.index(axis),)
-    )
-    axes_of(axes, x.ndim)
-    axes = tuple(a % x.ndim for a in axes)
+    axes_of(axis, x.ndim)
+    given = range(x.ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
+    axes = tuple(int(a) % x.ndim for a in given)
     if len(axes) == 1:
         return _vector_norm(x, ord, axes[0], keepdims)
     if len(axes) == 2:
