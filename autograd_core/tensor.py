@@ -448,6 +448,19 @@ class Tensor(Value):
         writes = function in _WRITERS or params.get("out") is not None
         return _outside(f"np.{function.__name__}", function, args, params, writes)
 
+    def __copy__(self) -> Tensor:
+        """Another tensor of the same elements: a leaf again, or in the graph as this one is."""
+        return _restore(*self.__reduce__()[1]) if self.is_leaf else e.alias(self)
+
+    def __deepcopy__(self, known: dict[int, Any]) -> Tensor:
+        if not self.is_leaf and state.recording:
+            raise TypeError(
+                f"deepcopy of {describe(self.array)}, which was computed from tensors that require a gradient: the "
+                "copy would lose the graph. Copy t.detach(), or make t + 0"
+            )
+        made = known[id(self)] = _restore(*self.__reduce__()[1])
+        return made
+
     def __reduce__(self) -> Any:
         return _restore, (type(self), self.array.copy(), self.is_leaf and self.requires_grad)
 

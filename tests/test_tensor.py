@@ -459,19 +459,39 @@ def test_a_tensor_on_the_left_of_an_object_with_its_own_operator_lets_it_decide(
 )
 def test_copies_hold_the_values_without_the_graph(duplicate):
     x = ag.tensor([1.0, 2.0], dtype="float64", requires_grad=True)
-    for original in (x, x * 2, ag.tensor([1, 2]), ag.Parameter([1.0]), ag.Buffer([3])):
+    for original in (x, ag.tensor([1, 2]), ag.Parameter([1.0]), ag.Buffer([3])):
         twin = duplicate(original)
         assert type(twin) is type(original)
         assert twin is not original
         assert twin.dtype == original.dtype
         assert twin.tolist() == original.tolist()
         assert twin.is_leaf
-        assert twin.requires_grad == (original.requires_grad and original.is_leaf)
+        assert twin.requires_grad == original.requires_grad
         assert not np.shares_memory(twin.numpy(), original.numpy())
     twin = duplicate(x)
     (twin * 3).sum().backward()
     assert x.grad is None
     assert twin.grad.tolist() == [3.0, 3.0]
+
+
+def test_a_copy_of_a_computed_tensor_keeps_its_graph():
+    x = ag.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    twin = copy.copy(y)
+    twin[0] = 9
+    assert y.tolist() == [2.0, 4.0]
+    copy.copy(y).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_deep_copy_of_a_computed_tensor_is_refused_instead_of_losing_the_graph():
+    y = ag.tensor([1.0, 2.0], requires_grad=True) * 2
+    for given in (y, [y], {"loss": y}, (1, [y])):
+        with pytest.raises(TypeError, match=r"lose the graph. Copy t.detach\(\)"):
+            copy.deepcopy(given)
+    assert copy.deepcopy([y.detach()])[0].tolist() == [2.0, 4.0]
+    with ag.no_grad():
+        assert copy.deepcopy(y).tolist() == [2.0, 4.0]
 
 
 def test_deepcopy_keeps_shared_tensors_shared():
