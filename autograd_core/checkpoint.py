@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from autograd_core import random, tree
 from autograd_core.dtypes import Array, is_float
 from autograd_core.errors import check_callable, describe
@@ -15,7 +17,7 @@ from autograd_core.ops.define import operation
 from autograd_core.ops.shape import concat, reshape
 from autograd_core.primitive import Plan
 from autograd_core.sweep import sweep
-from autograd_core.tape import Node, Static, recording, state
+from autograd_core.tape import Node, Static, capturing, recording, state
 from autograd_core.tensor import Tensor
 
 
@@ -44,9 +46,15 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **params: Any) -> Any:
         if not state.recording:
             return f(*args, **params)
+        args, params = tree.tree_map(_own, (args, params))
         return _Segment(lambda *values: f(*values, **params), args).result()
 
     return call
+
+
+def _own(value: Any) -> Any:
+    """An argument that its owner cannot change before the function runs again."""
+    return value.copy() if isinstance(value, np.ndarray) and capturing() is None else value
 
 
 class _Hole:

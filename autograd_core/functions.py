@@ -5,6 +5,7 @@ first reverse sweep at NumPy's speed.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -131,10 +132,17 @@ scale_shift = public(_c.scale_shift)
 max_pool = public(_p.max_pool)
 avg_pool = public(_p.avg_pool)
 
+
+def _np_transpose(a: Tensor, axes: Any = None) -> Tensor:
+    return _reversed(a) if axes is None else permute_dims(a, axes)
+
+
+_reversed = public(_s.transpose)
+
 # np.mean(t), np.concatenate([t, u]) and the like are these functions too (NumPy's __array_function__ protocol).
 _OTHER_NAMES = {
     "concatenate": concat,
-    "transpose": public(_s.transpose),
+    "transpose": _np_transpose,
     "cumsum": cumulative_sum,
     "dot": public(_l.dot),
     "amax": max,

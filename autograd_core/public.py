@@ -118,13 +118,21 @@ def _tensors(result: Any) -> Any:
 
 
 class UserPrimitive(Primitive):
-    """A user's operation: arrays or tensors in, a tensor out; a Python forward cannot change its inputs."""
+    """A user's operation: arrays or tensors in, a tensor out.
+
+    Neither the forward function nor a rule can change what it is given, nor change later what it has returned.
+    """
 
     def __init__(self, forward: Callable[..., Any], name: str | None = None) -> None:
         check_callable(forward, "primitive")
         super().__init__(forward, name)
-        if not hasattr(forward, "py_func"):  # a numba function would compile again for read-only arrays
-            self.forward = lambda *arrays, **params: _kept(forward(*map(_read_only, arrays), **params))
+        given = _given_to(forward)
+        self.forward = lambda *arrays, **params: _kept(forward(*map(given, arrays), **params))
+
+    def defvjp(self, *rules: Callable[..., Any] | None) -> "UserPrimitive":
+        """As `Primitive.defvjp`; a rule gets read-only arrays, and its result is its caller's."""
+        super().defvjp(*[None if rule is None else _apart(rule) for rule in rules])
+        return self
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         arrays, statics = self.bind(args, params)
@@ -137,8 +145,31 @@ class UserPrimitive(Primitive):
         )
 
 
-def _read_only(array: Any) -> Any:
-    return unwritable(array) if isinstance(array, np.ndarray) else array
+def _given_to(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """How an argument is handed to a user's function: arrays read-only, tensors as other objects in the same place of
+    the graph. A numba function would compile anew for read-only arrays, and would not keep to it: it gets copies.
+    """
+    compiled = hasattr(function, "py_func")
+
+    def given(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return value.copy() if compiled else unwritable(value)
+        if isinstance(value, Value):
+            return Tensor(value.array, value.node)
+        return tuple(map(given, value)) if type(value) is tuple else value
+
+    return given
+
+
+def _apart(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A user's derivative rule that shares no array with anybody."""
+    given = _given_to(rule)
+
+    @wraps(rule)
+    def call(*values: Any) -> Any:
+        return _kept(rule(*map(given, values)))
+
+    return call
 
 
 def _own(static: Any) -> Any:

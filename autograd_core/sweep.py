@@ -4,7 +4,7 @@ Nodes are taken by descending index, so every node is visited once, after all it
 diamond repeated n times costs n, not 2ⁿ.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from heapq import heappop, heappush
 from typing import Any
 
@@ -176,13 +176,24 @@ def _fitted(share: Any, node: Node, parent: Node) -> Any:
     )
 
 
+_LARGE = 1 << 16  # elements from which NumPy's way of adding up rows one by one is not exact enough
+_large_sum: Callable[[Array, tuple[int, ...], bool], Array] = lambda x, axes, keepdims: x.sum(axis=axes)
+
+
+def set_large_sum(function: Callable[[Array, tuple[int, ...], bool], Array]) -> None:
+    """How large arrays are summed over axes. Called once, by ops/reduce.py, which this module cannot import."""
+    global _large_sum
+    _large_sum = function
+
+
 def unbroadcast(g: Any, shape: Shape) -> Any:
     """Sum `g` over the axes along which an array of this shape was broadcast."""
     extra = g.ndim - len(shape)
     axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1))
     if not axes:
         return g
-    total = g.sum(axis=axes)
+    large = g.size >= _LARGE and type(g) is np.ndarray
+    total = _large_sum(g, axes, False) if large else g.sum(axis=axes)
     return total if total.shape == shape else total.reshape(shape)
 
 

@@ -46,7 +46,7 @@ def huber_loss(prediction: Any, target: Any, delta: float = 1.0, reduction: str 
     if not delta > 0:
         raise ValueError(f"huber_loss: delta is {delta}: it must be positive")
     size = _difference("huber_loss", prediction, target).abs()
-    inner = ag.minimum(size, float(delta))
+    inner = ag.minimum(size, delta if isinstance(delta, Tensor) else float(delta))
     return _reduced(inner * (size - inner * 0.5), reduction, "huber_loss")
 
 

@@ -29,6 +29,7 @@ BY_HANDLE = {os.open, os.mkdir, os.unlink, os.rename, os.access} <= os.supports_
 )
 _FOLLOW_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe in an entry's place would be waited for
 
 
 class Refused(OSError):
@@ -160,7 +161,7 @@ class _Folder:
         return self.path / name if self.handle is None else name
 
     def open(self, name: str, flags: int) -> IO[bytes]:
-        flags |= _FOLLOW_NO_LINK | _BINARY
+        flags |= _FOLLOW_NO_LINK | _BINARY | _NO_WAIT
         try:
             file = os.open(self._at(name), flags, 0o600, dir_fd=self.handle)
         except OSError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from autograd_core.dtypes import Array, Shape, as_array
 from autograd_core.ops.arguments import integer
 from autograd_core.ops.define import operation
+from autograd_core.ops.reduce import total_of
 from autograd_core.ops.shape import broadcast_to, expand_dims, moveaxis, permute_dims, reshape
 from autograd_core.threads import one_blas_thread, run_blocks
 
@@ -175,7 +176,7 @@ def matmul(x: Array, y: Array) -> Array:
 
 
 def _column_sums(g: Any) -> Any:
-    return np.add.reduce(g, axis=0) if type(g) is np.ndarray else g.sum(axis=0)
+    return total_of(g, 0) if type(g) is np.ndarray else g.sum(axis=0)
 
 
 @operation(lambda g, w: _product(g, w.mT), lambda g, x: _product(x.mT, g), _column_sums)

@@ -23,6 +23,7 @@ from autograd_core.ops.elementwise import (
 )  # fmt: skip
 from autograd_core.ops.large import is_large_float
 from autograd_core.ops.shape import broadcast_to, concat, flip, pad, permute_dims, reshape
+from autograd_core.sweep import set_large_sum
 
 _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
@@ -79,14 +80,17 @@ def _reduced_shape(shape: Shape, axis: Axis, keepdims: bool) -> Shape:
     return tuple(1 if a in axes else n for a, n in enumerate(shape) if keepdims or a not in axes)
 
 
-def _sum(x: Array, axis: Axis, keepdims: bool) -> Array:
-    """NumPy's sum, which reads large arrays at half of the memory's speed or less, and a kernel that does not."""
+def total_of(x: Array, axis: Axis, keepdims: bool = False) -> Array:
+    """NumPy's sum; of large arrays a kernel's, twice as fast, and exact where NumPy adds up row by row."""
     channels = _as_channels(x, axis)
     if channels is None:
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
     from autograd_core.kernels import channel as kernels
 
     return kernels.sums(channels).reshape(_reduced_shape(x.shape, axis, keepdims))
+
+
+set_large_sum(total_of)
 
 
 @operation(lambda g, shapes, axis, keepdims: spread(g, shapes[0], axis, keepdims), kind="reduction")
@@ -97,7 +101,7 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> ag.sum(ag.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     tensor([4., 6.], dtype=float32)
     """
-    return _sum(x, axis, keepdims)
+    return total_of(x, axis, keepdims)
 
 
 @operation(
@@ -113,7 +117,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """
     if getattr(x, "dtype", None) not in _FLOATS:
         x = as_kind(x, np.float64)  # as np.mean: a sum of integers could wrap around
-    total = _sum(x, axis, keepdims)  # a third of np.mean's time on 3,200 elements
+    total = total_of(x, axis, keepdims)  # a third of np.mean's time on 3,200 elements
     return total / count(x.shape if type(x) is np.ndarray else np.shape(x), axis)
 
 

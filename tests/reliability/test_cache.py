@@ -165,6 +165,16 @@ def test_a_symbolic_link_in_place_of_the_cache_is_not_followed(tmp_path, which):
 
 
 @posix
+def test_a_pipe_in_place_of_an_entry_is_not_waited_for(tmp_path):
+    store = Store(tmp_path / "cache", "build")
+    store.write("kernel.nbc", b"code")
+    (store.path / "kernel.nbc").unlink()
+    os.mkfifo(store.path / "kernel.nbc", 0o600)
+    with pytest.warns(RuntimeWarning, match="neither a file nor a folder"):
+        assert store.read("kernel.nbc") is None
+
+
+@posix
 def test_a_cache_that_is_replaced_while_a_process_runs_is_looked_at_again(tmp_path):
     """Who owns a folder above the cache can rename it and put another in its place."""
     store = Store(tmp_path / "cache", "build")
