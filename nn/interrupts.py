@@ -15,7 +15,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.waiting = False  # Ctrl-C was pressed in a step
+        self.waiting = False  # Ctrl-C was pressed, and training goes on
         self.within = ""  # "step", or "undo" where no second one may break in
         self.ours = False
 
@@ -32,9 +32,10 @@ class Interrupts:
             self.ours = False
 
     def _pressed(self, number: int, frame: Any) -> None:
-        if not self.within or (self.within == "step" and self.waiting):
+        raises = not self.within or (self.within == "step" and self.waiting)
+        self.waiting = True  # also where it raises: Python drops what is raised in a destructor
+        if raises:
             raise KeyboardInterrupt
-        self.waiting = True
 
     def deliver(self) -> None:
         """End the step: KeyboardInterrupt if Ctrl-C was pressed in it."""

@@ -12,6 +12,14 @@ import autograd_core as ag
 import nn
 
 
+@pytest.fixture(autouse=True)
+def pythons_own_handler():
+    """Where the tests run in the background of a shell, Python starts with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press():
     os.kill(os.getpid(), signal.SIGINT)
 
