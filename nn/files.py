@@ -136,20 +136,23 @@ def _remove_left(target: Path) -> None:
     for entry in os.scandir(target.parent):
         if pattern.fullmatch(entry.name):
             with contextlib.suppress(OSError):
-                if _is_left(entry):
-                    os.unlink(entry.path)
+                _remove_if_left(entry)
 
 
-def _is_left(entry: os.DirEntry[str]) -> bool:
+def _remove_if_left(entry: os.DirEntry[str]) -> None:
     found = entry.stat(follow_symlinks=False)
     if not stat.S_ISREG(found.st_mode):
-        return False
+        return
     handle = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     try:
         locked = _locked(handle)
+        old = time.time() - found.st_mtime > _DAY
+        if locked or (locked is None and old):
+            os.unlink(
+                entry.path
+            )  # while it is locked: its save, just begun, would lock it next and find it there
     finally:
         os.close(handle)
-    return time.time() - found.st_mtime > _DAY if locked is None else locked
 
 
 def _sync_folder(folder: Path) -> None:
