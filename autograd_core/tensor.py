@@ -6,7 +6,6 @@ a new array and let this one Python object stand for it, which is recorded and c
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +14,7 @@ import numpy as np
 from autograd_core import leaving, sweep
 from autograd_core.dtypes import Array, DTypeLike, Shape, as_array, is_float, unwritable
 from autograd_core.errors import describe
+from autograd_core.kernels import forks
 from autograd_core.ops import elementwise as e
 from autograd_core.ops import index as i
 from autograd_core.ops import linalg, reduce
@@ -520,7 +520,7 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
 } | {np.matmul: linalg.matmul, np.positive: e.alias}
 
 
-_adding = threading.RLock()  # several threads may have one parameter
+_adding = forks.lock()  # several threads may have one parameter
 
 
 def add_gradients(found: dict[Leaf, Any]) -> None:

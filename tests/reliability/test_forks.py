@@ -193,6 +193,26 @@ def test_a_fork_while_other_threads_compute_waits_for_no_lock():
     assert run(code)[0] == "well\n"
 
 
+def test_a_child_adds_gradients_while_another_thread_of_the_parent_did():
+    code = """
+        from autograd_core.tensor import _adding
+        w = ag.tensor([1.0], requires_grad=True)
+        held, done = threading.Event(), threading.Event()
+        def hold():
+            with _adding:
+                held.set()
+                done.wait(100)
+        worker = threading.Thread(target=hold)
+        worker.start()
+        assert held.wait(60)
+        fork(lambda: (w * 3).sum().backward())
+        done.set()
+        worker.join()
+        print("well")
+    """
+    assert run(code)[0] == "well\n"
+
+
 def test_a_lock_that_another_thread_holds_is_free_in_the_child():
     import threading
 
