@@ -396,6 +396,12 @@ def clip(x: Array, min: Any = None, max: Any = None) -> Array:
     >>> ag.clip(ag.tensor([-2.0, 0.5, 3.0]), 0, 1)
     tensor([0. , 0.5, 1. ], dtype=float32)
     """
+    if getattr(x, "dtype", None) is not None and x.dtype.kind in "iu":
+        # As in NumPy: a Python integer beyond the dtype's range is no limit, where it would be an OverflowError.
+        if type(min) is int and min <= np.iinfo(x.dtype).min:
+            min = None
+        if type(max) is int and max >= np.iinfo(x.dtype).max:
+            max = None
     if min is not None:
         x = at_least(x, min)
     if max is not None:

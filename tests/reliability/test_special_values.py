@@ -237,3 +237,11 @@ def test_softmax_of_a_0d_tensor_is_1(axis, compiled):
     assert np.isnan(ag.softmax(NAN).item())
     with pytest.raises(ValueError, match="axis"):
         ag.softmax(3.0, axis=1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-5, 3), (0, 300), (-1, None), (None, 256)])
+def test_integer_limits_beyond_the_dtype_are_no_limits(low, high):
+    x = np.array([1, 200], np.uint8)
+    found = ag.clip(x, low, high)
+    assert found.dtype == np.uint8
+    same(found.numpy(), np.clip(x, low, high))
