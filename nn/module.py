@@ -296,6 +296,7 @@ def _look_for_lost(module: Module) -> None:
     """TypeError when a plain tensor lies where a list or dict of the module held a parameter at the last walk."""
     attributes = module.__dict__
     known = attributes.get(_HELD)
+    places = known.found if known is not None else {}
     found: dict[Any, str] = {}
     pending: list[Any] = [
         ((key, ()), value) for key, value in attributes.items() if isinstance(value, _CONTAINERS)
@@ -308,21 +309,24 @@ def _look_for_lost(module: Module) -> None:
         seen.add(id(container))
         items = container.items() if isinstance(container, dict) else enumerate(container)
         for key, value in items:
-            if isinstance(value, Module):
-                continue
+            kept = isinstance(value, _KEPT)
+            if not kept and not (places and isinstance(value, _NUMBERS)):
+                continue  # before a place is made for it: a list may hold a million numbers
             place = f"{name}.{key}", (*sizes, len(container))
-            if isinstance(value, Parameter | Buffer):
-                found[place] = type(value).__name__
-            elif isinstance(value, _CONTAINERS):
+            if isinstance(value, _CONTAINERS):
                 pending.append((place, value))
-            elif known is not None and place in known.found and isinstance(value, _NUMBERS):
-                raise _lost(type(module).__name__, place[0], known.found[place], value)
+            elif kept:
+                found[place] = type(value).__name__
+            elif place in places:
+                raise _lost(type(module).__name__, place[0], places[place], value)
     if found or known is not None:
         attributes[_HELD] = _Held(found)
 
 
 def _check_kept(kind: str, name: str, before: Any, now: Any) -> None:
     """TypeError when a plain tensor is to take the place of a parameter or buffer, in containers too."""
+    if before is now:
+        return
     if isinstance(before, Parameter | Buffer):
         if isinstance(now, _NUMBERS) and not isinstance(now, Parameter | Buffer):
             raise _lost(kind, name, type(before).__name__, now)

@@ -208,3 +208,11 @@ def test_wrong_arguments_of_fit_are_named(change, match):
     given = {"optimizer": nn.SGD(model.parameters(), 0.1), "loss": nn.mse_loss, "data": data(), "epochs": 1}
     with pytest.raises(TypeError, match=match):
         nn.fit(model, progress=False, **(given | change))
+
+
+def test_a_list_that_holds_itself_can_be_set_again():
+    model, items = nn.Module(), [nn.Parameter([1.0])]
+    items.append(items)
+    model.items = items
+    model.items = items
+    assert [name for name, _ in model.named_parameters()] == ["items.0"]
