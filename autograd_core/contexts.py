@@ -28,30 +28,32 @@ class Stepwise(ContextDecorator):
             raise TypeError(
                 f"{type(self).__name__}: a decorator stands above a function, but this is {function!r}"
             )
-        fresh: Contexts = self._recreate_cm
-
         if inspect.isasyncgenfunction(function):
 
             @wraps(function)
             def call(*args: Any, **params: Any) -> Any:
-                return _async_steps(function(*args, **params), fresh)
+                return _async_steps(function(*args, **params), self._stepper())
 
             return call
         if inspect.iscoroutinefunction(function):
 
             @wraps(function)
             async def asynchronous(*args: Any, **params: Any) -> Any:
-                return await _awaited(function(*args, **params), fresh)
+                return await _awaited(function(*args, **params), self._stepper())
 
             return asynchronous
         if inspect.isgeneratorfunction(function):
 
             @wraps(function)
             def generator(*args: Any, **params: Any) -> Any:
-                return (yield from _steps(function(*args, **params), fresh))
+                return (yield from _steps(function(*args, **params), self._stepper()))
 
             return generator
         return super().__call__(function)
+
+    def _stepper(self) -> Contexts:
+        """What makes the context of each step of one call."""
+        return self._recreate_cm
 
 
 def _steps(generator: Any, fresh: Contexts) -> Generator[Any, Any, Any]:
@@ -128,6 +130,28 @@ class recording(Stepwise):
 
     def _recreate_cm(self) -> "recording":
         return recording(self.wanted)
+
+    def _stepper(self) -> Contexts:
+        resumed = _Resumed(self.wanted)
+        return lambda: resumed
+
+
+class _Resumed:
+    """The contexts of one call of a decorated generator or async function: the decorator's, and above it those that the
+    function has entered itself. They hold while it runs, and not while it is suspended.
+    """
+
+    def __init__(self, on: bool) -> None:
+        self.own = (recording(on),)
+        self.outer: tuple[recording, ...] = ()
+
+    def __enter__(self) -> None:
+        self.outer = _entered.get()
+        _entered.set((*self.outer, *self.own))
+
+    def __exit__(self, *_: object) -> None:
+        self.own = _entered.get()[len(self.outer) :]
+        _entered.set(self.outer)
 
 
 _entered: ContextVar[tuple[recording, ...]] = ContextVar("recording", default=(recording(True),))

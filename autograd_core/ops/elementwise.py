@@ -103,7 +103,9 @@ def _power_base_rule(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, int | float):
         return g * (y * x ** (y - 1)) if y else zeros_like(g)
     # The derivative of x⁰ is 0, also where x is infinite or NaN.
-    return where(y == 0, 0, g * y * x ** where(y == 0, 1, y - 1))
+    # 0 · x⁻¹ would be NaN at 0, ∞ and NaN; elsewhere y − 1 stays, which is what the derivative by y needs at y = 0.
+    nothing = (y == 0) & ((x == 0) | ~isfinite(x))
+    return where(nothing, 0, g * y * where(nothing, 1, x) ** (y - 1))
 
 
 @elementwise(_power_base_rule, lambda g, x, out: g * out * log(where(x == 0, 1, _as_wide(x, g))))

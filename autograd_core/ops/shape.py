@@ -236,7 +236,8 @@ def roll(x: Array, shift: int | Sequence[int] = 0, axis: int | Sequence[int] | N
 
 def _unchanging(sizes: Any) -> Any:
     """A list or array of sizes as a tuple, which its owner cannot change before the backward pass."""
-    return tuple(sizes) if isinstance(sizes, list | np.ndarray) and np.ndim(sizes) else sizes
+    found = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes
+    return tuple(found) if isinstance(found, list) else found
 
 
 def _pad_rule(g: Any, shapes: Sequence[Shape], widths: Sequence[tuple[int, int]]) -> Any:

@@ -289,3 +289,39 @@ def test_observe_above_a_generator_sees_what_runs_in_it():
 def test_no_grad_of_something_that_is_no_function():
     with pytest.raises(TypeError, match="a decorator stands above a function"):
         ag.no_grad(5)
+
+
+def test_a_context_inside_a_decorated_generator_holds_after_a_suspension():
+    w = ag.tensor([1.0], requires_grad=True)
+
+    @ag.no_grad()
+    def steps():
+        with ag.enable_grad():
+            yield (w * 2).requires_grad
+            yield (w * 2).requires_grad
+        yield (w * 2).requires_grad
+
+    found = [(inside, (w * 2).requires_grad) for inside in steps()]
+    assert found == [(True, True), (True, True), (False, True)]
+    with ag.no_grad():
+        assert [(inside, (w * 2).requires_grad) for inside in steps()] == [
+            (True, False), (True, False), (False, False),
+        ]  # fmt: skip
+
+
+def test_a_context_inside_a_decorated_async_function_holds_after_an_await():
+    w = ag.tensor([1.0], requires_grad=True)
+
+    @ag.no_grad()
+    async def work():
+        with ag.enable_grad():
+            await asyncio.sleep(0)
+            inside = (w * 2).requires_grad
+            await asyncio.sleep(0)
+        return inside, (w * 2).requires_grad
+
+    async def both():
+        return await asyncio.gather(work(), work())
+
+    assert asyncio.run(both()) == [(True, False), (True, False)]
+    assert (w * 2).requires_grad

@@ -180,3 +180,9 @@ def test_numba_without_its_compiler_is_refused_at_import(value):
     run = subprocess.run([sys.executable, "-c", code, value], capture_output=True, text=True, check=False)
     assert (run.returncode != 0) == (value == "1")
     assert ("unset NUMBA_DISABLE_JIT" in run.stderr) == (value == "1")
+
+
+def test_roll_takes_arrays_of_integers():
+    x = ag.arange(6).reshape(2, 3)
+    for shift, axis in ((np.array(1), None), (np.array([1, 2]), (0, 1)), ([1, 2], [0, 1]), (np.int64(2), 1)):
+        np.testing.assert_array_equal(ag.roll(x, shift, axis=axis).numpy(), np.roll(x.numpy(), shift, axis))

@@ -245,3 +245,14 @@ def test_integer_limits_beyond_the_dtype_are_no_limits(low, high):
     found = ag.clip(x, low, high)
     assert found.dtype == np.uint8
     same(found.numpy(), np.clip(x, low, high))
+
+
+def test_the_mixed_derivative_of_a_power_at_exponent_0():
+    both = ag.grad(lambda y: ag.grad(lambda x, y: x**y)(ag.tensor(2.0, dtype="float64"), y))
+    other = ag.grad(lambda x: ag.grad(lambda y, x: x**y)(ag.tensor(0.0, dtype="float64"), x))
+    assert both(np.float64(0.0)).item() == pytest.approx(0.5)
+    assert other(np.float64(2.0)).item() == pytest.approx(0.5)
+    y = np.array([0.0, 0.0, 0.0, 0.0, 2.0])
+    x = ag.tensor(np.array([0.0, np.inf, np.nan, 3.0, 0.0]), requires_grad=True)
+    (x**y).sum().backward()
+    assert x.grad.tolist() == [0, 0, 0, 0, 0]
