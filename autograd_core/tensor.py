@@ -526,15 +526,16 @@ _adding = forks.lock()  # several threads may have one parameter
 def add_gradients(found: dict[Leaf, Any]) -> None:
     """Add to `.grad` of every leaf what a backward pass has found for it."""
     eager = capturing() is None
-    for leaf, g in found.items():
-        owner = leaf.owner()
-        if isinstance(owner, Tensor):
+    with _adding:
+        for leaf, g in found.items():
+            owner = leaf.owner()
+            if not isinstance(owner, Tensor):
+                continue
             if not isinstance(g, Tensor):
                 g = Tensor(g if type(g) is np.ndarray else np.asarray(g))
             if eager:
-                with _adding:
-                    before = getattr(owner, "_grad", None)
-                    owner._grad = g if before is None else before + g
+                before = getattr(owner, "_grad", None)
+                owner._grad = g if before is None else before + g
             else:
                 before = owner.grad
                 owner.grad = g if before is None else before + g
