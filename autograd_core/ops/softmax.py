@@ -61,7 +61,9 @@ def softmax_grad(g: Array, p: Array, axis: int = -1) -> Array:
 
 
 def _softmax(x: Array, axis: int) -> Array:
-    e = np.asanyarray(np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
+    e = np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    if isinstance(e, np.generic):  # of a 0-d x
+        e = np.asarray(e)
     e = np.exp(e, out=e)
     e /= np.add.reduce(e, axis=axis, keepdims=True)
     return e
