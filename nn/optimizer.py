@@ -298,7 +298,7 @@ class Optimizer:
         update = self._checked_update if self.foreign else self.update
         steps = maximum(
             self.counts, 1
-        )  # without a gradient so far there is no rate: not a division by 0 either
+        )  # a parameter that had no gradient yet has count 0: rates would divide by 0
         # One of each for each parameter, or for all; Python numbers and what is no number are taken as they are.
         rates = [
             Tensor(np.asarray(rate)) if isinstance(rate, np.ndarray | np.generic) else rate

@@ -1,5 +1,6 @@
 """The cells of the matrix: subject x kind of operand x mode, and how each is judged."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -251,7 +252,7 @@ def _lifted(args: Args) -> Args:
 
 def weights_of(shape: tuple[int, ...], number: int) -> np.ndarray:
     """A cotangent for the output of this number."""
-    count = int(np.prod(shape))
+    count = math.prod(shape)
     return (0.25 + np.arange(count) * 0.37 % 1.0 + 0.1 * number).reshape(shape)
 
 
